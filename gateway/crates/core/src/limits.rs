@@ -1,0 +1,148 @@
+//! Every bound in one table. `doctor` prints [`TABLE`]; code uses the constants.
+
+use std::time::Duration;
+
+/// One row of the table: what is bounded and by how much.
+#[derive(Debug, Clone, Copy)]
+pub struct Limit {
+    pub name: &'static str,
+    pub value: u64,
+    pub unit: &'static str,
+    pub meaning: &'static str,
+}
+
+macro_rules! limits {
+    ($($(#[doc = $doc:literal])+ $name:ident: $kind:ident = $value:expr, $unit:ident;)*) => {
+        $($(#[doc = $doc])+ pub const $name: limits!(@type $unit $kind) = limits!(@value $unit $value);)*
+
+        pub const TABLE: &[Limit] = &[$(Limit {
+            name: stringify!($name),
+            value: $value as u64,
+            unit: stringify!($unit),
+            meaning: concat!($($doc),+),
+        }),*];
+    };
+    (@type milliseconds $kind:ident) => { Duration };
+    (@type $unit:ident $kind:ident) => { $kind };
+    (@value milliseconds $value:expr) => { Duration::from_millis($value) };
+    (@value $unit:ident $value:expr) => { $value };
+}
+
+limits! {
+    /// Text of one message from a client.
+    MESSAGE_BYTES: usize = 256 * 1024, bytes;
+    /// Parts of one message from a client.
+    MESSAGE_PARTS: usize = 64, items;
+    /// A client message id.
+    CLIENT_MESSAGE_ID_CHARS: usize = 128, characters;
+    /// Body of a REST request.
+    HTTP_BODY_BYTES: usize = 1024 * 1024, bytes;
+    /// Body of a chat completion request, which carries a whole history.
+    OPENAI_BODY_BYTES: usize = 8 * 1024 * 1024, bytes;
+    /// Messages of one chat completion request.
+    OPENAI_MESSAGES: usize = 2_000, items;
+    /// Tools that the caller of a chat completion may bring.
+    CALLER_TOOLS: usize = 128, items;
+    /// One frame from a WebSocket client.
+    WS_FRAME_BYTES: usize = 512 * 1024, bytes;
+    /// Read and write buffer of one WebSocket.
+    WS_BUFFER_BYTES: usize = 4 * 1024, bytes;
+    /// Frames waiting for one slow WebSocket before it is closed.
+    WS_QUEUE_FRAMES: usize = 1_024, items;
+    /// Bytes waiting for one slow WebSocket before it is closed.
+    WS_QUEUE_BYTES: usize = 256 * 1024, bytes;
+    /// A write to a WebSocket or response that makes no progress.
+    WRITE_STALL: u64 = 20_000, milliseconds;
+    /// Threads named in one resume frame.
+    RESUME_THREADS: usize = 200, items;
+    /// Events read at once while replaying.
+    REPLAY_PAGE: i64 = 200, items;
+    /// Open connections of the server.
+    CONNECTIONS: usize = 10_000, items;
+    /// Reading the head of a request.
+    HEADER_READ: u64 = 10_000, milliseconds;
+    /// Reading the body of a request.
+    BODY_READ: u64 = 30_000, milliseconds;
+    /// Between keep-alive comments on a quiet event stream.
+    STREAM_KEEP_ALIVE: u64 = 15_000, milliseconds;
+    /// Entries of one page of a list.
+    PAGE: i64 = 100, items;
+    /// Model calls of one run.
+    RUN_STEPS: u32 = 25, items;
+    /// Tokens of one run, in and out.
+    RUN_TOKENS: u64 = 1_000_000, tokens;
+    /// Working time of one run; waiting for a person does not count.
+    RUN_TIME: u64 = 1_800_000, milliseconds;
+    /// Tool calls in one model answer; more are refused, and the model is told.
+    CALLS_PER_ANSWER: usize = 32, items;
+    /// Runs waiting in one thread's queue.
+    QUEUED_RUNS: i64 = 20, items;
+    /// Runs of one replica that are worked on at once; more wait in the queue.
+    ACTIVE_RUNS: usize = 2_000, items;
+    /// The machine's own state after a commit.
+    CHECKPOINT_BYTES: usize = 16 * 1024, bytes;
+    /// Messages of a thread that are read for a prompt.
+    TAIL_MESSAGES: i64 = 200, items;
+    /// Text of a thread's tail that enters a prompt.
+    PROMPT_BYTES: usize = 400 * 1024, bytes;
+    /// Text of one model answer.
+    ANSWER_BYTES: usize = 1024 * 1024, bytes;
+    /// Output tokens asked of a model in one call.
+    ANSWER_TOKENS: u32 = 8_192, tokens;
+    /// From the model request to its first byte.
+    MODEL_FIRST_BYTE: u64 = 60_000, milliseconds;
+    /// Between two bytes of a model's stream.
+    MODEL_IDLE: u64 = 60_000, milliseconds;
+    /// Tries of one model call before its first token.
+    MODEL_TRIES: u32 = 4, items;
+    /// The longest Retry-After that is waited for.
+    MODEL_RETRY_AFTER: u64 = 60_000, milliseconds;
+    /// Connecting to a model provider.
+    MODEL_CONNECT: u64 = 10_000, milliseconds;
+    /// First wait between two tries of a model call; it doubles, and each wait is a random part of it.
+    MODEL_BACKOFF: u64 = 500, milliseconds;
+    /// Longest wait between two tries that the provider did not ask for.
+    MODEL_BACKOFF_MAX: u64 = 8_000, milliseconds;
+    /// One event of a model's stream.
+    MODEL_EVENT_BYTES: usize = 1024 * 1024, bytes;
+    /// All events of one model's stream; only text and calls are kept of them.
+    MODEL_STREAM_BYTES: usize = 64 * 1024 * 1024, bytes;
+    /// The list of models that a provider offers.
+    MODEL_LIST_BYTES: usize = 4 * 1024 * 1024, bytes;
+    /// Text of one tool result.
+    TOOL_RESULT_BYTES: usize = 64 * 1024, bytes;
+    /// Arguments of one tool call.
+    TOOL_ARGUMENT_BYTES: usize = 64 * 1024, bytes;
+    /// One message from an MCP server.
+    MCP_MESSAGE_BYTES: usize = 4 * 1024 * 1024, bytes;
+    /// One tool call.
+    TOOL_CALL_TIME: u64 = 120_000, milliseconds;
+    /// Starting and greeting an MCP server.
+    MCP_CONNECT: u64 = 15_000, milliseconds;
+    /// How long a run waits for servers that connect for the first time.
+    MCP_CONNECT_GRACE: u64 = 4_000, milliseconds;
+    /// Listing the tools of an MCP server.
+    MCP_LIST: u64 = 10_000, milliseconds;
+    /// Tools of one MCP server; more are left out.
+    MCP_TOOLS: usize = 256, items;
+    /// A bridge without a call is closed.
+    MCP_IDLE: u64 = 900_000, milliseconds;
+    /// Longest wait before a dead MCP server is tried again.
+    MCP_BACKOFF: u64 = 60_000, milliseconds;
+    /// A replica that does not renew its lease loses its runs.
+    LEASE: u64 = 15_000, milliseconds;
+    /// Renewal of leases while runs are going.
+    LEASE_RENEWAL: u64 = 5_000, milliseconds;
+    /// Crashes inside one run before it is quarantined.
+    RUN_CRASHES: i32 = 2, items;
+    /// Database connections of one replica.
+    DB_CONNECTIONS: u32 = 8, items;
+    /// Waiting for a database connection.
+    DB_ACQUIRE: u64 = 5_000, milliseconds;
+    /// One database statement.
+    DB_STATEMENT: u64 = 15_000, milliseconds;
+    /// Draining at shutdown before runs are handed over.
+    DRAIN: u64 = 5_000, milliseconds;
+    /// Wrong keys from one address in a minute.
+    WRONG_KEYS: u32 = 60, items;
+}

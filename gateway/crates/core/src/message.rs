@@ -1,0 +1,229 @@
+//! Threads and messages: a thread is a tree of messages, whose head names the active branch.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::ids::{MessageId, RunId, ThreadId, ToolCallId};
+use crate::limits;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    System,
+    User,
+    Assistant,
+    Tool,
+}
+
+impl Role {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+            Self::Tool => "tool",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::System, Self::User, Self::Assistant, Self::Tool].into_iter().find(|role| role.as_str() == text)
+    }
+}
+
+/// One piece of a message's content. This is also the stored form (`messages.content`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Part {
+    Text { text: String },
+    ToolCall(ToolCallPart),
+    ToolResult(ToolResultPart),
+}
+
+impl Part {
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::Text { text: text.into() }
+    }
+}
+
+/// The model's request to run a tool.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToolCallPart {
+    pub id: ToolCallId,
+    /// The id that the model's provider gave; it must come back to it unchanged.
+    pub provider_id: String,
+    /// The namespaced name, as offered to the model.
+    pub name: String,
+    pub arguments: Value,
+}
+
+/// The one result of a tool call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToolResultPart {
+    pub call_id: ToolCallId,
+    pub provider_id: String,
+    pub name: String,
+    pub outcome: OutcomeKind,
+    pub content: ForeignText,
+    /// The reply was longer than the limit and is cut.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
+}
+
+/// What became of a tool call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutcomeKind {
+    Succeeded,
+    /// The tool answered that it failed, or nothing was ever sent to it.
+    Failed,
+    /// A person or the policy said no; nothing was sent.
+    Denied,
+    /// It may have happened: the server died, timed out or was cut off after the request left.
+    Unknown,
+}
+
+impl OutcomeKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Denied => "denied",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Text that neither the user nor the server wrote: data, never instructions. The prompt builder
+/// fences it; nothing else turns it into part of a prompt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ForeignText(String);
+
+impl ForeignText {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The raw text, for showing it to a person or storing it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// One entry of a conversation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    pub id: MessageId,
+    pub thread_id: ThreadId,
+    pub parent_id: Option<MessageId>,
+    pub run_id: Option<RunId>,
+    pub role: Role,
+    pub parts: Vec<Part>,
+    pub client_message_id: Option<String>,
+    /// The number of the event that announced it; gapless per thread over all events.
+    pub seq: i64,
+    pub created_at: DateTime<Utc>,
+    /// The model's stream was cut or cancelled: the text is what had arrived.
+    pub partial: bool,
+}
+
+impl Message {
+    /// All text parts joined.
+    pub fn text(&self) -> String {
+        joined_text(&self.parts)
+    }
+
+    pub fn tool_calls(&self) -> impl Iterator<Item = &ToolCallPart> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::ToolCall(call) => Some(call),
+            Part::Text { .. } | Part::ToolResult(_) => None,
+        })
+    }
+}
+
+/// All text parts joined.
+pub fn joined_text(parts: &[Part]) -> String {
+    let mut text = String::new();
+    for part in parts {
+        if let Part::Text { text: piece } = part {
+            text.push_str(piece);
+        }
+    }
+    text
+}
+
+/// Why a message from outside was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidMessage {
+    #[error("the message is empty")]
+    Empty,
+    #[error("the message is longer than {} bytes", limits::MESSAGE_BYTES)]
+    TooLong,
+    #[error("a client message id is 1 to {} characters without control characters", limits::CLIENT_MESSAGE_ID_CHARS)]
+    ClientMessageId,
+}
+
+/// Checks the parts of a user's message and drops NUL characters, which JSON documents in the
+/// database cannot hold: the one rule for NUL in text that comes from outside.
+pub fn accept_user_parts(parts: Vec<Part>) -> Result<Vec<Part>, InvalidMessage> {
+    let mut length = 0;
+    let mut accepted = Vec::with_capacity(parts.len());
+    for part in parts {
+        if let Part::Text { text } = part {
+            length += text.len();
+            accepted.push(Part::text(without_nul(text)));
+        }
+    }
+    if length > limits::MESSAGE_BYTES {
+        return Err(InvalidMessage::TooLong);
+    }
+    if joined_text(&accepted).trim().is_empty() {
+        return Err(InvalidMessage::Empty);
+    }
+    Ok(accepted)
+}
+
+pub fn accept_client_message_id(id: &str) -> Result<(), InvalidMessage> {
+    let fits = (1..=limits::CLIENT_MESSAGE_ID_CHARS).contains(&id.chars().count()) && !id.chars().any(char::is_control);
+    if fits { Ok(()) } else { Err(InvalidMessage::ClientMessageId) }
+}
+
+/// Replaces NUL by the Unicode replacement character.
+pub fn without_nul(text: String) -> String {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
+}
+
+/// The same rule for every string and key inside a JSON value.
+pub fn value_without_nul(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(without_nul(text)),
+        Value::Array(items) => Value::Array(items.into_iter().map(value_without_nul).collect()),
+        Value::Object(fields) => {
+            Value::Object(fields.into_iter().map(|(key, value)| (without_nul(key), value_without_nul(value))).collect())
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nul_is_replaced_wherever_it_hides() {
+        let value = serde_json::json!({"a\u{0}": ["x\u{0}y", {"b": "\u{0}"}], "n": 1});
+        let clean = serde_json::json!({"a\u{fffd}": ["x\u{fffd}y", {"b": "\u{fffd}"}], "n": 1});
+        assert_eq!(value_without_nul(value), clean);
+    }
+
+    #[test]
+    fn empty_and_oversize_messages_are_refused() {
+        assert_eq!(accept_user_parts(vec![Part::text(" \n")]), Err(InvalidMessage::Empty));
+        assert_eq!(accept_user_parts(vec![]), Err(InvalidMessage::Empty));
+        let long = "x".repeat(limits::MESSAGE_BYTES + 1);
+        assert_eq!(accept_user_parts(vec![Part::text(long)]), Err(InvalidMessage::TooLong));
+    }
+}

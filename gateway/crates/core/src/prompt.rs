@@ -1,0 +1,123 @@
+//! Builds the model's context from a thread's tail, under a budget. Pure: equal input, equal prompt,
+//! so that a provider's prompt cache stays warm.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::ids::ToolCallId;
+use crate::message::{ForeignText, Message, OutcomeKind, Part, Role, ToolCallPart, ToolResultPart};
+use crate::model::PromptMessage;
+
+/// The default system prompt.
+pub const SYSTEM: &str = include_str!("../prompts/system.md");
+
+/// The prompt for the next model call: the system prompt, then as much of the tail as fits into
+/// `budget` bytes of text, beginning at a user's message. `tail` is in order, oldest first.
+///
+/// Every tool call in the prompt has exactly one result, whatever the thread holds: a missing one
+/// is filled in, one without a call is left out.
+pub fn build(system: &str, tail: &[Arc<Message>], budget: usize) -> Vec<PromptMessage> {
+    let kept = &tail[first_kept(tail, budget)..];
+    let mut results = results_by_call(kept);
+    let mut prompt = vec![PromptMessage { role: Role::System, parts: vec![Part::text(system)] }];
+    for message in kept {
+        match message.role {
+            Role::System | Role::User => {
+                prompt.push(PromptMessage { role: message.role, parts: vec![Part::text(message.text())] });
+            }
+            Role::Assistant => push_answer(&mut prompt, message, &mut results),
+            Role::Tool => {}
+        }
+    }
+    prompt
+}
+
+/// Whether the prompt made of this tail holds text from tools.
+pub fn holds_foreign_text(tail: &[Arc<Message>]) -> bool {
+    tail.iter().any(|message| message.role == Role::Tool)
+}
+
+/// The oldest message that fits, moved on to a message of the user. The newest message of the user
+/// and what follows it always stay.
+fn first_kept(tail: &[Arc<Message>], budget: usize) -> usize {
+    let starts = |message: &Message| matches!(message.role, Role::User | Role::System);
+    let newest = tail.iter().rposition(|message| message.role == Role::User).unwrap_or(0);
+    let mut first = newest;
+    let mut used = 0;
+    for (index, message) in tail.iter().enumerate().rev() {
+        used += size(message);
+        if used > budget {
+            break;
+        }
+        if index <= newest && starts(message) {
+            first = index;
+        }
+    }
+    first
+}
+
+fn size(message: &Message) -> usize {
+    let part_size = |part: &Part| match part {
+        Part::Text { text } => text.len(),
+        Part::ToolCall(call) => call.name.len() + call.arguments.to_string().len(),
+        Part::ToolResult(result) => result.content.as_str().len(),
+    };
+    message.parts.iter().map(part_size).sum()
+}
+
+fn results_by_call(messages: &[Arc<Message>]) -> HashMap<ToolCallId, &ToolResultPart> {
+    let parts = messages.iter().filter(|message| message.role == Role::Tool).flat_map(|message| &message.parts);
+    parts
+        .filter_map(|part| match part {
+            Part::ToolResult(result) => Some((result.call_id, result)),
+            Part::Text { .. } | Part::ToolCall(_) => None,
+        })
+        .collect()
+}
+
+fn push_answer(prompt: &mut Vec<PromptMessage>, message: &Message, results: &mut HashMap<ToolCallId, &ToolResultPart>) {
+    let mut parts = Vec::new();
+    let mut text = message.text();
+    if message.partial {
+        text.push_str("\n[this answer was cut off]");
+    }
+    if !text.is_empty() {
+        parts.push(Part::text(text));
+    }
+    let calls: Vec<&ToolCallPart> = message.tool_calls().collect();
+    parts.extend(calls.iter().map(|call| Part::ToolCall((*call).clone())));
+    if parts.is_empty() {
+        return;
+    }
+    prompt.push(PromptMessage { role: Role::Assistant, parts });
+    for call in calls {
+        let result = match results.remove(&call.id) {
+            Some(result) => fenced(result),
+            None => missing(call),
+        };
+        prompt.push(PromptMessage { role: Role::Tool, parts: vec![Part::ToolResult(result)] });
+    }
+}
+
+fn missing(call: &ToolCallPart) -> ToolResultPart {
+    fenced(&ToolResultPart {
+        call_id: call.id,
+        provider_id: call.provider_id.clone(),
+        name: call.name.clone(),
+        outcome: OutcomeKind::Unknown,
+        content: ForeignText::new("no result was recorded for this call"),
+        truncated: false,
+    })
+}
+
+/// The result with its text between marks that the text itself cannot close.
+fn fenced(result: &ToolResultPart) -> ToolResultPart {
+    let text = result.content.as_str().replace("</tool_output", "<\\/tool_output");
+    let cut = if result.truncated { "\n[cut: the result was longer]" } else { "" };
+    let outcome = result.outcome.as_str();
+    let content = format!("<tool_output outcome=\"{outcome}\">\n{text}{cut}\n</tool_output>");
+    ToolResultPart { content: ForeignText::new(content), ..result.clone() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,227 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::Usage;
+use crate::tool::Risk;
+
+fn begun() -> RunState {
+    let state = RunState::new(MessageId::new(), RunLimits::default());
+    let (state, effects) = step(state, Event::Begun { read_foreign_text: false });
+    assert_eq!(effects, [Effect::CallModel]);
+    state
+}
+
+fn server(risk: Risk, repeatable: bool) -> CallFacts {
+    CallFacts { id: ToolCallId::new(), target: CallTarget::Server { risk, repeatable, always_allowed: false } }
+}
+
+fn answered(state: RunState, calls: Vec<CallFacts>) -> (RunState, Vec<Effect>) {
+    let usage = Usage { input_tokens: 10, output_tokens: 5, cached_input_tokens: 0 };
+    step(state, Event::Answered { calls, usage, next_answer_id: MessageId::new() })
+}
+
+#[test]
+fn an_answer_without_calls_ends_the_run() {
+    let (state, effects) = answered(begun(), vec![]);
+    assert_eq!(effects, [Effect::Finish { outcome: Outcome::Succeeded }]);
+    assert_eq!(state.usage.total(), 15);
+}
+
+#[test]
+fn parallel_calls_go_back_to_the_model_when_the_last_is_settled() {
+    let (a, b) = (server(Risk::ReadOnly, true), server(Risk::Effects, false));
+    let (state, effects) = answered(begun(), vec![a.clone(), b.clone()]);
+    assert_eq!(effects, [Effect::RunTool { call: a.id }, Effect::RunTool { call: b.id }]);
+    let (state, effects) = step(state, Event::Settled { call: b.id });
+    assert_eq!(effects, []);
+    let (state, effects) = step(state, Event::Settled { call: a.id });
+    assert_eq!(effects, [Effect::CallModel]);
+    assert!(state.read_foreign_text);
+}
+
+#[test]
+fn after_foreign_text_a_tool_with_effects_asks() {
+    let first = server(Risk::ReadOnly, true);
+    let (state, _) = answered(begun(), vec![first.clone()]);
+    let (state, _) = step(state, Event::Settled { call: first.id });
+    let second = server(Risk::Effects, false);
+    let (state, effects) = answered(state, vec![second.clone()]);
+    assert_eq!(effects, [Effect::AskApproval { call: second.id }, Effect::Wait]);
+    let decided = Event::Decided { call: second.id, allowed: false, reason: Some("not now".into()) };
+    let (_, effects) = step(state, decided);
+    let text = "the person denied this call: not now".to_owned();
+    let denied = Effect::Settle { call: second.id, outcome: OutcomeKind::Denied, text };
+    assert_eq!(effects, [denied, Effect::CallModel]);
+}
+
+#[test]
+fn a_call_that_cannot_run_is_told_to_the_model() {
+    let nothing = CallFacts { id: ToolCallId::new(), target: CallTarget::Nothing { reason: "no such tool".into() } };
+    let (_, effects) = answered(begun(), vec![nothing.clone()]);
+    let settle = Effect::Settle { call: nothing.id, outcome: OutcomeKind::Failed, text: "no such tool".into() };
+    assert_eq!(effects, [settle, Effect::CallModel]);
+}
+
+#[test]
+fn after_a_crash_only_what_may_be_repeated_runs_again() {
+    let (safe, unsafe_) = (server(Risk::ReadOnly, true), server(Risk::Effects, false));
+    let (planned, settled) = (server(Risk::Effects, false), server(Risk::Effects, false));
+    let facts = vec![safe.clone(), unsafe_.clone(), planned.clone(), settled.clone()];
+    let (state, _) = answered(begun(), facts);
+    let ledger = vec![
+        (safe.id, Recorded::Started),
+        (unsafe_.id, Recorded::Started),
+        (planned.id, Recorded::Planned),
+        (settled.id, Recorded::Settled),
+    ];
+    let (_, effects) = step(state, Event::Recovered { ledger, read_foreign_text: false });
+    let unknown = Effect::Settle { call: unsafe_.id, outcome: OutcomeKind::Unknown, text: LOST.into() };
+    assert_eq!(effects, [Effect::RunTool { call: safe.id }, unknown, Effect::RunTool { call: planned.id }]);
+}
+
+#[test]
+fn a_crashed_model_call_streams_into_the_same_message() {
+    let state = begun();
+    let (again, effects) = step(state.clone(), Event::Recovered { ledger: vec![], read_foreign_text: false });
+    assert_eq!(effects, [Effect::CallModel]);
+    assert_eq!(again.answer_id, state.answer_id);
+}
+
+#[test]
+fn limits_end_the_run_with_their_code() {
+    let limits = RunLimits { steps: 1, tokens: 1_000, active_ms: 1_000 };
+    let nothing = || CallFacts { id: ToolCallId::new(), target: CallTarget::Nothing { reason: String::new() } };
+    for (limits, expected) in [(limits, "limit_steps"), (RunLimits { steps: 9, tokens: 15, ..limits }, "limit_tokens")]
+    {
+        let state = RunState::new(MessageId::new(), limits);
+        let (state, _) = step(state, Event::Begun { read_foreign_text: false });
+        let (state, _) = answered(state, vec![nothing()]);
+        assert!(matches!(&state.phase, Phase::Finished { outcome: Outcome::Failed { code, .. } } if code == expected));
+    }
+}
+
+#[test]
+fn cancel_says_of_each_call_what_became_of_it() {
+    let (running, asking) = (server(Risk::Effects, false), server(Risk::Destructive, false));
+    let (state, _) = answered(begun(), vec![running.clone(), asking.clone()]);
+    let (state, effects) = step(state, Event::CancelRequested);
+    let kinds: Vec<_> = effects
+        .iter()
+        .map(|effect| match effect {
+            Effect::Settle { call, outcome, .. } => (Some(*call), Some(*outcome)),
+            _ => (None, None),
+        })
+        .collect();
+    let expected =
+        [(Some(running.id), Some(OutcomeKind::Unknown)), (Some(asking.id), Some(OutcomeKind::Denied)), (None, None)];
+    assert_eq!(kinds, expected);
+    let (_, effects) = step(state, Event::Settled { call: running.id });
+    assert_eq!(effects, [], "a result after the end changes nothing");
+}
+
+/// Plays random events and crashes against the machine, as the driver would.
+#[derive(Debug, Clone)]
+enum Move {
+    Answer(Vec<u8>),
+    Fail,
+    SettleOne(u8),
+    DecideOne(u8, bool),
+    Crash,
+    Cancel,
+}
+
+fn moves() -> impl Strategy<Value = Vec<Move>> {
+    let one = prop_oneof![
+        4 => prop::collection::vec(0u8..5, 0..4).prop_map(Move::Answer),
+        1 => Just(Move::Fail),
+        6 => any::<u8>().prop_map(Move::SettleOne),
+        3 => (any::<u8>(), any::<bool>()).prop_map(|(n, allowed)| Move::DecideOne(n, allowed)),
+        2 => Just(Move::Crash),
+        1 => Just(Move::Cancel),
+    ];
+    prop::collection::vec(one, 1..60)
+}
+
+fn facts(kind: u8) -> CallFacts {
+    match kind {
+        0 => server(Risk::ReadOnly, true),
+        1 => server(Risk::Effects, false),
+        2 => server(Risk::Destructive, false),
+        3 => CallFacts { id: ToolCallId::new(), target: CallTarget::Caller },
+        _ => CallFacts { id: ToolCallId::new(), target: CallTarget::Nothing { reason: "no such tool".into() } },
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_effects_are_neither_doubled_nor_lost(moves in moves()) {
+        let mut state = begun();
+        let mut sent: std::collections::HashMap<ToolCallId, u32> = std::collections::HashMap::new();
+        let mut results: std::collections::HashMap<ToolCallId, u32> = std::collections::HashMap::new();
+        let mut unsafe_calls = std::collections::HashSet::new();
+        let mut ledger: Vec<(ToolCallId, Recorded)> = Vec::new();
+        for next in moves {
+            let event = match next {
+                Move::Answer(kinds) => {
+                    if state.phase != Phase::Thinking { continue }
+                    let calls: Vec<_> = kinds.into_iter().map(facts).collect();
+                    ledger = calls.iter().map(|call| (call.id, Recorded::Planned)).collect();
+                    for call in &calls {
+                        if matches!(call.target, CallTarget::Server { repeatable: false, .. }) {
+                            unsafe_calls.insert(call.id);
+                        }
+                    }
+                    Event::Answered { calls, usage: Usage::default(), next_answer_id: MessageId::new() }
+                }
+                Move::Fail => Event::ModelFailed { code: "x".into(), message: "y".into(), usage: Usage::default() },
+                Move::SettleOne(n) => {
+                    let Phase::Acting { calls } = &state.phase else { continue };
+                    let open: Vec<_> = calls.iter().filter(|call| call.status == CallStatus::Started).collect();
+                    let Some(call) = open.get(usize::from(n) % open.len().max(1)) else { continue };
+                    *results.entry(call.id).or_default() += 1;
+                    Event::Settled { call: call.id }
+                }
+                Move::DecideOne(n, allowed) => {
+                    let Phase::Acting { calls } = &state.phase else { continue };
+                    let open: Vec<_> = calls.iter().filter(|call| call.status == CallStatus::Asking).collect();
+                    let Some(call) = open.get(usize::from(n) % open.len().max(1)) else { continue };
+                    Event::Decided { call: call.id, allowed, reason: None }
+                }
+                Move::Crash => Event::Recovered { ledger: ledger.clone(), read_foreign_text: false },
+                Move::Cancel => Event::CancelRequested,
+            };
+            let ended = matches!(state.phase, Phase::Finished { .. });
+            let (after, effects) = step(state, event);
+            prop_assert!(!ended || effects.is_empty(), "a finished run wants nothing");
+            for effect in &effects {
+                match effect {
+                    Effect::RunTool { call } => {
+                        *sent.entry(*call).or_default() += 1;
+                        for row in ledger.iter_mut().filter(|(id, _)| id == call) { row.1 = Recorded::Started; }
+                    }
+                    Effect::Settle { call, .. } => *results.entry(*call).or_default() += 1,
+                    _ => {}
+                }
+            }
+            if let Phase::Acting { calls } = &after.phase {
+                for call in calls.iter().filter(|call| call.status == CallStatus::Settled) {
+                    for row in ledger.iter_mut().filter(|(id, _)| *id == call.id) { row.1 = Recorded::Settled; }
+                }
+                let idle = !calls.iter().any(|call| call.status == CallStatus::Started);
+                prop_assert_eq!(idle, effects.contains(&Effect::Wait) || (idle && effects.is_empty()));
+            }
+            state = after;
+        }
+        for (call, count) in &sent {
+            prop_assert!(*count == 1 || !unsafe_calls.contains(call), "an unsafe call was sent {} times", count);
+        }
+        for (call, count) in &results {
+            prop_assert_eq!(*count, 1, "call {} has {} results", call, count);
+        }
+        if matches!(state.phase, Phase::Finished { .. } | Phase::Thinking) {
+            for call in sent.keys() {
+                prop_assert!(results.contains_key(call), "a sent call has no result");
+            }
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The run machine: a pure function from a state and an event to a state and effects. No await, no
+//! clock, no randomness; the engine performs the effects and feeds the events.
+
+pub mod checkpoint;
+pub mod consent;
+pub mod machine;
+pub mod state;

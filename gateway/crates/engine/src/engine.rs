@@ -1,0 +1,116 @@
+//! The engine: what its parts share. Cheap to clone.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use adjutant_core::clock::Clock;
+use adjutant_core::ids::RunId;
+use adjutant_core::model::LlmClient;
+use adjutant_core::run::state::RunLimits;
+use adjutant_core::tool::ToolSource;
+use adjutant_store::store::Store;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, Semaphore};
+
+use crate::events::hub::Hub;
+use crate::supervisor::Supervisor;
+
+/// What the engine is made of; `boot` and tests fill it in.
+pub struct Parts {
+    pub store: Store,
+    pub llm: Arc<dyn LlmClient>,
+    pub tools: Arc<dyn ToolSource>,
+    pub clock: Arc<dyn Clock>,
+    pub supervisor: Supervisor,
+    /// The number under which this process holds leases.
+    pub replica: i32,
+    pub system_prompt: String,
+    pub run_limits: RunLimits,
+}
+
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) parts: Parts,
+    pub(crate) hub: Hub,
+    /// Runs that this replica works on, each with the bell that wakes its worker.
+    pub(crate) active: Mutex<HashMap<RunId, Arc<Notify>>>,
+    /// Runs that this replica gave up; recovery takes them over again.
+    pub(crate) abandoned: Mutex<HashMap<RunId, Abandoned>>,
+    /// Rings when there is something to recover at once.
+    pub(crate) recovery: Notify,
+    /// Whether another replica was ever heard of; wake-ups are sent only then.
+    pub(crate) has_peers: AtomicBool,
+    pub(crate) places: Arc<Semaphore>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Abandoned {
+    /// The database was away.
+    Interrupted,
+    /// The worker panicked.
+    Crashed,
+}
+
+impl Engine {
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                parts,
+                hub: Hub::default(),
+                active: Mutex::default(),
+                abandoned: Mutex::default(),
+                recovery: Notify::new(),
+                has_peers: AtomicBool::new(false),
+                places: Arc::new(Semaphore::new(adjutant_core::limits::ACTIVE_RUNS)),
+            }),
+        }
+    }
+
+    pub fn hub(&self) -> &Hub {
+        &self.inner.hub
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.inner.parts.store
+    }
+
+    pub fn supervisor(&self) -> &Supervisor {
+        &self.inner.parts.supervisor
+    }
+
+    /// The model that answers by default; `None` when none is configured.
+    pub fn default_model(&self) -> Option<&str> {
+        self.inner.parts.llm.default_model()
+    }
+
+    /// How many runs this replica works on now.
+    pub fn active_runs(&self) -> usize {
+        self.inner.active.lock().len()
+    }
+
+    /// Another replica said that it is there: from now on commits wake it.
+    pub fn peer_heard(&self) {
+        self.inner.has_peers.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Inner {
+    pub(crate) fn store(&self) -> &Store {
+        &self.parts.store
+    }
+
+    pub(crate) fn has_peers(&self) -> bool {
+        self.has_peers.load(Ordering::Relaxed)
+    }
+
+    /// Wakes the worker of a run, if it is here.
+    pub(crate) fn ring(&self, run: RunId) -> bool {
+        let active = self.active.lock();
+        active.get(&run).inspect(|bell| bell.notify_one()).is_some()
+    }
+}

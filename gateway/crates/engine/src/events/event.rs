@@ -1,0 +1,121 @@
+//! The events of a thread. Durable ones have a number; text that streams is live only and becomes
+//! durable with the message it belongs to.
+
+use std::sync::Arc;
+
+use adjutant_core::ids::{ApprovalId, MessageId, RunId, ThreadId, ToolCallId};
+use adjutant_core::message::Message;
+use adjutant_core::model::Usage;
+use adjutant_core::tool::Risk;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A durable event with the messages it announces.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    pub seq: i64,
+    pub run_id: RunId,
+    pub body: EventBody,
+    pub messages: Vec<Arc<Message>>,
+}
+
+/// The stored payload of an event; `kind` is also a column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum EventBody {
+    /// The first event of a run; it announces the messages that the run was submitted with.
+    RunStarted {
+        queued: bool,
+    },
+    /// The run changed its state in a way that neither starts nor ends it.
+    RunState {
+        state: RunStateName,
+        reason: Option<String>,
+        parent_id: Option<MessageId>,
+    },
+    /// The model answered; announces the assistant message.
+    Answer,
+    /// A tool call has its result; announces the tool message.
+    ToolResult,
+    ApprovalRequested {
+        approval_id: ApprovalId,
+        tool_call_id: ToolCallId,
+        name: String,
+        server: String,
+        tool: String,
+        arguments: Value,
+        risk: Risk,
+    },
+    ApprovalDecided {
+        approval_id: ApprovalId,
+        tool_call_id: ToolCallId,
+        decision: String,
+    },
+    RunFinished {
+        outcome: FinishedOutcome,
+        model: Option<String>,
+        usage: Usage,
+    },
+    RunFailed {
+        code: String,
+        message: String,
+        usage: Usage,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStateName {
+    Queued,
+    Running,
+    Waiting,
+    Quarantined,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishedOutcome {
+    Success,
+    Cancelled,
+}
+
+impl EventBody {
+    /// The name in the `kind` column.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::RunStarted { .. } => "run_started",
+            Self::RunState { .. } => "run_state",
+            Self::Answer => "answer",
+            Self::ToolResult => "tool_result",
+            Self::ApprovalRequested { .. } => "approval_requested",
+            Self::ApprovalDecided { .. } => "approval_decided",
+            Self::RunFinished { .. } => "run_finished",
+            Self::RunFailed { .. } => "run_failed",
+        }
+    }
+
+    /// Nothing follows it in its run.
+    pub fn ends_run(&self) -> bool {
+        matches!(self, Self::RunFinished { .. } | Self::RunFailed { .. })
+    }
+}
+
+/// What a listener receives.
+#[derive(Debug, Clone)]
+pub enum Live {
+    /// Committed events of one thread, in order and without a gap among themselves.
+    Durable { thread: ThreadId, events: Arc<[Event]> },
+    /// Text as the model writes it.
+    Delta(Delta),
+}
+
+/// A piece of the answer that is being written.
+#[derive(Debug, Clone)]
+pub struct Delta {
+    pub thread: ThreadId,
+    pub run: RunId,
+    pub message: MessageId,
+    /// Where it belongs: UTF-16 code units of the message before it.
+    pub offset: usize,
+    pub text: Arc<str>,
+}

@@ -1,0 +1,85 @@
+//! Tool calls under way. This is the only caller of the tool port: whatever runs a tool passes here,
+//! after its ledger row is committed.
+
+use adjutant_core::ids::ToolCallId;
+use adjutant_core::limits;
+use adjutant_core::message::{ForeignText, OutcomeKind};
+use adjutant_core::run::state::Event as MachineEvent;
+use adjutant_core::scope::Scope;
+use adjutant_core::tool::{ToolError, ToolReply, ToolRequest};
+use adjutant_store::error::StoreError;
+use adjutant_store::ledger::{LedgerRow, Target};
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+
+use super::commit::Batch;
+use super::driver::Driver;
+use crate::engine::Engine;
+
+type Reply = (ToolCallId, bool, Result<ToolReply, ToolError>);
+
+/// The calls of one run that are under way; dropping it cancels them.
+#[derive(Default)]
+pub(super) struct Running(FuturesUnordered<BoxFuture<'static, Reply>>);
+
+impl Running {
+    /// Lets a call run whose start is recorded.
+    pub(super) fn begin(&mut self, engine: &Engine, scope: &Scope, row: &LedgerRow) {
+        let Target::Server { server, tool } = row.target.clone() else { return };
+        let (engine, scope) = (engine.clone(), scope.clone());
+        let (id, repeatable) = (row.id, row.repeatable);
+        let request = ToolRequest { server, tool, arguments: row.arguments.clone(), timeout: limits::TOOL_CALL_TIME };
+        self.0.push(Box::pin(async move { (id, repeatable, engine.inner.parts.tools.call(&scope, request).await) }));
+    }
+}
+
+/// What woke a run that waits for its calls.
+pub(super) enum Settled {
+    Call(MachineEvent, Batch),
+    Told(Vec<MachineEvent>),
+    Stopping,
+}
+
+impl Driver {
+    pub(super) async fn next_settled(&mut self, running: &mut Running) -> Result<Settled, StoreError> {
+        let stopping = self.engine.supervisor().stopping().clone();
+        let deadline = self.deadline();
+        let nothing_runs = running.0.is_empty();
+        let drained = async {
+            stopping.cancelled().await;
+            if !nothing_runs {
+                tokio::time::sleep(limits::DRAIN).await;
+            }
+        };
+        let reply = tokio::select! {
+            biased;
+            () = self.bell.notified() => return Ok(Settled::Told(self.told().await?)),
+            () = tokio::time::sleep_until(deadline) => return Ok(Settled::Told(vec![MachineEvent::TimeUp])),
+            () = drained => return Ok(Settled::Stopping),
+            Some(reply) = running.0.next() => reply,
+        };
+        let (call, repeatable, reply) = reply;
+        let (outcome, content, truncated) = judged(reply, repeatable);
+        let mut batch = Batch::default();
+        self.settle(call, outcome, content, truncated, &mut batch);
+        Ok(Settled::Call(MachineEvent::Settled { call }, batch))
+    }
+}
+
+fn judged(reply: Result<ToolReply, ToolError>, repeatable: bool) -> (OutcomeKind, ForeignText, bool) {
+    match reply {
+        Ok(reply) => {
+            let outcome = if reply.is_error { OutcomeKind::Failed } else { OutcomeKind::Succeeded };
+            (outcome, reply.content, reply.truncated)
+        }
+        Err(ToolError::Unavailable(reason) | ToolError::Refused(reason)) => {
+            (OutcomeKind::Failed, ForeignText::new(reason), false)
+        }
+        Err(ToolError::Lost(reason)) if repeatable => (OutcomeKind::Failed, ForeignText::new(reason), false),
+        Err(ToolError::Lost(reason)) => {
+            let text = format!("{reason}. It may have happened or not: say so, and do not repeat it without asking.");
+            (OutcomeKind::Unknown, ForeignText::new(text), false)
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! One commit of a run: result, checkpoint, ledger and events in one transaction under the lease,
+//! then the events to whoever listens.
+
+use std::sync::Arc;
+
+use adjutant_core::ids::{ApprovalId, MessageId, RunId, ThreadId, ToolCallId};
+use adjutant_core::limits;
+use adjutant_core::message::{Message, OutcomeKind};
+use adjutant_core::model::Usage;
+use adjutant_core::run::checkpoint;
+use adjutant_core::run::state::RunState;
+use adjutant_core::scope::Owner;
+use adjutant_store::error::StoreError;
+use adjutant_store::events::EventRow;
+use adjutant_store::ledger::LedgerRow;
+use adjutant_store::messages::NewMessage;
+use adjutant_store::runs::{Lease, Progress, RunStatus};
+use adjutant_store::steps::ModelCallStep;
+use adjutant_store::threads::Advance;
+use adjutant_store::tx::Tx;
+use adjutant_store::{approvals, events, hints, ledger, messages, runs, steps, threads};
+use chrono::{DateTime, Utc};
+
+use super::driver::Context;
+use crate::engine::Inner;
+use crate::events::event::{Event, EventBody};
+
+/// What one step of a run wants to keep.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) entries: Vec<Entry>,
+    pub(super) planned: Vec<LedgerRow>,
+    pub(super) settled: Vec<(ToolCallId, OutcomeKind)>,
+    pub(super) asked: Vec<(ApprovalId, ToolCallId)>,
+    pub(super) step: Option<ModelCallStep>,
+    pub(super) usage: Usage,
+    pub(super) model: Option<String>,
+    pub(super) error: Option<(String, String)>,
+}
+
+/// An event, and the message that it announces.
+pub(super) struct Entry {
+    pub(super) body: EventBody,
+    /// Its `seq` is set by the commit.
+    pub(super) message: Option<NewMessage>,
+}
+
+impl Batch {
+    pub(super) fn event(&mut self, body: EventBody) {
+        self.entries.push(Entry { body, message: None });
+    }
+
+    pub(super) fn message(&mut self, body: EventBody, message: NewMessage) {
+        self.entries.push(Entry { body, message: Some(message) });
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.planned.is_empty() && self.settled.is_empty() && self.step.is_none()
+    }
+}
+
+/// What a commit leaves behind.
+pub(super) struct Committed {
+    /// The messages it appended, in order.
+    pub(super) messages: Vec<Arc<Message>>,
+    /// The queued run of this thread that may start now.
+    pub(super) next: Option<Lease>,
+}
+
+/// Writes a batch under the lease. `FenceLost` means that somebody else has the run and nothing
+/// was written.
+pub(super) async fn commit(
+    inner: &Inner,
+    context: &Context,
+    state: &RunState,
+    status: RunStatus,
+    batch: Batch,
+) -> Result<Committed, StoreError> {
+    let owner = context.scope.owner();
+    let checkpoint = checkpoint::save(state).map_err(StoreError::bug)?;
+    let order = inner.hub.order_of(context.thread);
+    let _ordered = order.lock().await;
+    let now = inner.parts.clock.now();
+    let (published, next) = inner
+        .store()
+        .scoped(&owner, async |tx| write(inner, tx, context, status, &checkpoint, &batch, now).await)
+        .await?;
+    let messages = published.iter().flat_map(|event| &event.messages).cloned().collect();
+    inner.hub.publish(&owner, context.thread, context.hidden, published);
+    Ok(Committed { messages, next })
+}
+
+async fn write(
+    inner: &Inner,
+    tx: &mut Tx,
+    context: &Context,
+    status: RunStatus,
+    checkpoint: &str,
+    batch: &Batch,
+    now: DateTime<Utc>,
+) -> Result<(Vec<Event>, Option<Lease>), StoreError> {
+    let thread = context.thread;
+    let run = context.lease.run;
+    let count = i64::try_from(batch.entries.len()).map_err(StoreError::bug)?;
+    let head_id = batch.entries.iter().rev().find_map(|entry| entry.message.as_ref()).map(|message| message.id);
+    // The thread first, then its runs: everybody locks in this order.
+    let last = threads::advance(tx, thread, Advance { events: count, head_id, usage: batch.usage }).await?;
+    let progress = Progress {
+        status,
+        checkpoint,
+        model: batch.model.as_deref(),
+        usage: batch.usage,
+        error: batch.error.as_ref().map(|(code, message)| (code.as_str(), message.as_str())),
+    };
+    runs::advance(tx, context.lease, &progress).await?;
+
+    let first = last - count + 1;
+    let mut rows = Vec::with_capacity(batch.entries.len());
+    let mut new_messages = Vec::new();
+    let mut published = Vec::with_capacity(batch.entries.len());
+    for (seq, entry) in (first..).zip(&batch.entries) {
+        let message = entry.message.clone().map(|message| NewMessage { seq, ..message });
+        rows.push(event_row(seq, run, &entry.body, message.as_ref().map(|message| message.id))?);
+        let announced = message.iter().map(|message| as_message(thread, message.clone(), now)).collect();
+        published.push(Event { seq, run_id: run, body: entry.body.clone(), messages: announced });
+        new_messages.extend(message);
+    }
+    messages::append(tx, thread, &new_messages).await?;
+    for row in &batch.planned {
+        ledger::plan(tx, row).await?;
+    }
+    for (call, outcome) in &batch.settled {
+        ledger::settle(tx, *call, *outcome).await?;
+    }
+    for (approval, call) in &batch.asked {
+        approvals::insert(tx, *approval, run, *call).await?;
+    }
+    events::append(tx, thread, &rows).await?;
+    if let Some(step) = &batch.step {
+        steps::insert(tx, run, step).await?;
+    }
+    let mut next = None;
+    if status.is_final() {
+        approvals::withdraw(tx, run).await?;
+        if let Some((lease, event)) = start_next(inner, tx, thread).await? {
+            published.push(event);
+            next = Some(lease);
+        }
+    }
+    if let (Some(first), Some(last)) = (published.first(), published.last()) {
+        wake_peers(inner, tx, thread, first.seq, last.seq).await?;
+    }
+    Ok((published, next))
+}
+
+/// Gives the oldest queued run of a free thread to this replica. The thread must be locked.
+pub(super) async fn start_next(
+    inner: &Inner,
+    tx: &mut Tx,
+    thread: ThreadId,
+) -> Result<Option<(Lease, Event)>, StoreError> {
+    let Some(id) = runs::next_queued(tx, thread).await? else { return Ok(None) };
+    let fence = runs::move_to(tx, id, RunStatus::Running, inner.parts.replica, limits::LEASE).await?;
+    let lease = Lease { run: id, fence };
+    let event = begin(inner, tx, thread, lease).await?;
+    Ok(Some((lease, event)))
+}
+
+/// Gives a run that was queued its place in the tree and its first state. The thread must be locked
+/// and the run be under this lease.
+pub(super) async fn begin(inner: &Inner, tx: &mut Tx, thread: ThreadId, lease: Lease) -> Result<Event, StoreError> {
+    let run = runs::load(tx, lease.run).await?;
+    let mut parent_id = None;
+    let mut head_id = None;
+    if run.checkpoint.is_none() {
+        if !run.explicit_parent
+            && let Some(first) = messages::unplaced_of_run(tx, thread, run.id).await?
+        {
+            parent_id = threads::lock(tx, thread).await?.head_id;
+            messages::set_parent(tx, thread, first, parent_id).await?;
+        }
+        head_id = Some(run.message_id);
+        let state = RunState::new(MessageId::new(), inner.parts.run_limits);
+        let progress = Progress {
+            status: RunStatus::Running,
+            checkpoint: &checkpoint::save(&state).map_err(StoreError::bug)?,
+            model: None,
+            usage: Usage::default(),
+            error: None,
+        };
+        runs::advance(tx, lease, &progress).await?;
+    }
+    let body = EventBody::RunState { state: crate::events::event::RunStateName::Running, reason: None, parent_id };
+    let seq = threads::advance(tx, thread, Advance { events: 1, head_id, usage: Usage::default() }).await?;
+    events::append(tx, thread, &[event_row(seq, lease.run, &body, None)?]).await?;
+    Ok(Event { seq, run_id: lease.run, body, messages: Vec::new() })
+}
+
+pub(super) fn event_row(
+    seq: i64,
+    run_id: RunId,
+    body: &EventBody,
+    message_id: Option<MessageId>,
+) -> Result<EventRow, StoreError> {
+    let payload = serde_json::to_value(body).map_err(StoreError::bug)?;
+    Ok(EventRow { seq, run_id, kind: body.kind().to_owned(), payload, message_id })
+}
+
+pub(super) fn as_message(thread_id: ThreadId, new: NewMessage, created_at: DateTime<Utc>) -> Arc<Message> {
+    Arc::new(Message {
+        id: new.id,
+        thread_id,
+        parent_id: new.parent_id,
+        run_id: Some(new.run_id),
+        role: new.role,
+        parts: new.parts,
+        client_message_id: new.client_message_id,
+        seq: new.seq,
+        created_at,
+        partial: new.partial,
+    })
+}
+
+/// Tells other replicas, if there are any, which numbers of a thread are new. A hint: losing it
+/// costs time, never an event.
+pub(super) async fn wake_peers(
+    inner: &Inner,
+    tx: &mut Tx,
+    thread: ThreadId,
+    first: i64,
+    last: i64,
+) -> Result<(), StoreError> {
+    if !inner.has_peers() {
+        return Ok(());
+    }
+    let owner = owner_mark(tx.owner());
+    hints::send(tx, &format!("thread {thread} {owner:016x} {first} {last} {}", inner.parts.replica)).await
+}
+
+/// An opaque mark of an owner, equal on all replicas, so that a replica without listeners of that
+/// owner need not ask the store.
+pub(crate) fn owner_mark(owner: &Owner) -> u64 {
+    let bytes = owner.user.as_str().bytes().chain([0]).chain(owner.profile.as_str().bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+}

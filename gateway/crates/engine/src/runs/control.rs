@@ -1,0 +1,348 @@
+//! What people do to runs that exist: cancel, decide, try again, discard, and hand in the results of
+//! tools that the caller of the API runs. Everything is written first; the worker is told after.
+
+use std::sync::Arc;
+
+use adjutant_core::ids::{ApprovalId, MessageId, RunId, ThreadId, ToolCallId};
+use adjutant_core::limits;
+use adjutant_core::message::{ForeignText, OutcomeKind, Part, Role, ToolResultPart};
+use adjutant_core::model::Usage;
+use adjutant_core::scope::Owner;
+use adjutant_store::approvals::Decision;
+use adjutant_store::error::StoreError;
+use adjutant_store::ledger::{CallState, Target};
+use adjutant_store::messages::NewMessage;
+use adjutant_store::runs::{Lease, Run, RunStatus};
+use adjutant_store::threads::{Advance, LockedThread};
+use adjutant_store::tx::Tx;
+use adjutant_store::{approvals, events, hints, ledger, messages, runs, threads};
+
+use super::commit::{self, as_message, event_row, start_next};
+use super::submit::AGENT;
+use crate::engine::Engine;
+use crate::events::event::{Event, EventBody, FinishedOutcome, RunStateName};
+
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    #[error("no such run or approval")]
+    NotFound,
+    #[error("this was decided before")]
+    AlreadyDecided,
+    #[error("the run is not quarantined")]
+    NotQuarantined,
+    #[error("the run does not wait for these tool results")]
+    NotWaiting,
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+impl From<StoreError> for ControlError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound => Self::NotFound,
+            other => Self::Store(other),
+        }
+    }
+}
+
+/// What a change leaves to be done after its commit.
+#[derive(Default)]
+struct After {
+    events: Vec<Event>,
+    /// Runs that this replica now holds and must work on.
+    resume: Vec<Lease>,
+    /// Somebody else works on the run and must hear of the change.
+    tell_worker: bool,
+}
+
+impl Engine {
+    /// Ends a run within a second. Cancelling one that has ended changes nothing.
+    pub async fn cancel(&self, owner: &Owner, run: RunId) -> Result<(), ControlError> {
+        self.change(owner, run, async |engine, tx, run, _thread| {
+            let mut after = After::default();
+            match run.status {
+                RunStatus::Running => {
+                    runs::request_cancel(tx, run.id).await?;
+                    after.tell_worker = true;
+                }
+                RunStatus::Waiting => {
+                    runs::request_cancel(tx, run.id).await?;
+                    after.resume.push(engine.take(tx, run.id).await?);
+                }
+                RunStatus::Queued => {
+                    runs::move_to(tx, run.id, RunStatus::Cancelled, 0, limits::LEASE).await?;
+                    let (outcome, usage) = (FinishedOutcome::Cancelled, Usage::default());
+                    let body = EventBody::RunFinished { outcome, model: None, usage };
+                    after.events.push(announce(tx, &run, body).await?);
+                }
+                RunStatus::Quarantined => engine.end_quarantined(tx, &run, &mut after).await?,
+                RunStatus::Succeeded | RunStatus::Failed | RunStatus::Cancelled | RunStatus::Discarded => {}
+            }
+            Ok(after)
+        })
+        .await
+    }
+
+    /// Answers an approval. The first answer counts; a later one is told so.
+    pub async fn decide(
+        &self,
+        owner: &Owner,
+        approval: ApprovalId,
+        decision: Decision,
+        reason: Option<&str>,
+    ) -> Result<(), ControlError> {
+        let run = self.store().scoped(owner, async |tx| approvals::run_of(tx, approval).await).await?;
+        self.change(owner, run, async |engine, tx, run, _thread| {
+            let Some(call) = approvals::decide(tx, approval, decision, reason).await? else {
+                return Err(StoreError::Conflict(DECIDED.to_owned()));
+            };
+            if decision == Decision::Always {
+                let rows = ledger::of_run(tx, run.id).await?;
+                let row = rows.iter().find(|row| row.id == call);
+                if let Some(Target::Server { server, tool }) = row.map(|row| &row.target) {
+                    approvals::allow_always(tx, AGENT, server, tool).await?;
+                }
+            }
+            let decision = decision.as_str().to_owned();
+            let body = EventBody::ApprovalDecided { approval_id: approval, tool_call_id: call, decision };
+            let mut after = After { events: vec![announce(tx, &run, body).await?], ..After::default() };
+            match run.status {
+                RunStatus::Waiting => after.resume.push(engine.take(tx, run.id).await?),
+                RunStatus::Running => after.tell_worker = true,
+                _ => {}
+            }
+            Ok(after)
+        })
+        .await
+    }
+
+    /// A person wants a quarantined run tried again, from its last commit.
+    pub async fn retry(&self, owner: &Owner, run: RunId) -> Result<(), ControlError> {
+        self.change(owner, run, async |engine, tx, run, thread| {
+            if run.status != RunStatus::Quarantined {
+                return Err(StoreError::Conflict(QUARANTINED.to_owned()));
+            }
+            runs::forget_crashes(tx, run.id).await?;
+            runs::move_to(tx, run.id, RunStatus::Queued, 0, limits::LEASE).await?;
+            let mut after = After::default();
+            match start_next(&engine.inner, tx, thread).await? {
+                Some((lease, event)) => {
+                    after.events.push(event);
+                    after.resume.push(lease);
+                }
+                None => {
+                    let body = EventBody::RunState { state: RunStateName::Queued, reason: None, parent_id: None };
+                    after.events.push(announce(tx, &run, body).await?);
+                }
+            }
+            Ok(after)
+        })
+        .await
+    }
+
+    /// A person gives a quarantined run up.
+    pub async fn discard(&self, owner: &Owner, run: RunId) -> Result<(), ControlError> {
+        self.change(owner, run, async |engine, tx, run, _thread| {
+            if run.status != RunStatus::Quarantined {
+                return Err(StoreError::Conflict(QUARANTINED.to_owned()));
+            }
+            let mut after = After::default();
+            engine.end_quarantined(tx, &run, &mut after).await?;
+            Ok(after)
+        })
+        .await
+    }
+
+    async fn end_quarantined(&self, tx: &mut Tx, run: &Run, after: &mut After) -> Result<(), StoreError> {
+        for row in ledger::of_run(tx, run.id).await? {
+            let outcome = match row.state {
+                CallState::Ended(_) => continue,
+                CallState::Started if !row.repeatable => OutcomeKind::Unknown,
+                CallState::Started => OutcomeKind::Failed,
+                CallState::Planned | CallState::Asking => OutcomeKind::Denied,
+            };
+            ledger::settle(tx, row.id, outcome).await?;
+        }
+        approvals::withdraw(tx, run.id).await?;
+        runs::move_to(tx, run.id, RunStatus::Discarded, 0, limits::LEASE).await?;
+        let (code, message) = ("run_discarded".to_owned(), "the run was discarded".to_owned());
+        after.events.push(announce(tx, run, EventBody::RunFailed { code, message, usage: run.usage }).await?);
+        Ok(())
+    }
+
+    /// Results of tools that the caller of the API ran. The run goes on when all are there.
+    pub async fn answer_calls(
+        &self,
+        owner: &Owner,
+        run: RunId,
+        results: Vec<(ToolCallId, String)>,
+    ) -> Result<(), ControlError> {
+        self.change(owner, run, async |engine, tx, run, thread| {
+            if run.status != RunStatus::Waiting {
+                return Err(StoreError::Conflict(WAITING.to_owned()));
+            }
+            let rows = ledger::of_run(tx, run.id).await?;
+            let tip = messages::last_of_run(tx, thread, run.id).await?;
+            let tail = messages::tail(tx, thread, tip, limits::TAIL_MESSAGES).await?;
+            let mut parent_id = tip;
+            let mut after = After::default();
+            for (call, text) in &results {
+                let open = rows
+                    .iter()
+                    .find(|row| row.id == *call && row.target == Target::Caller && row.state == CallState::Planned);
+                let Some(row) = open else { return Err(StoreError::Conflict(WAITING.to_owned())) };
+                let asked = tail.iter().flat_map(|message| message.tool_calls()).find(|asked| asked.id == *call);
+                let part = ToolResultPart {
+                    call_id: *call,
+                    provider_id: asked.map_or_else(|| call.to_string(), |asked| asked.provider_id.clone()),
+                    name: row.name.clone(),
+                    outcome: OutcomeKind::Succeeded,
+                    content: ForeignText::new(text.clone()),
+                    truncated: false,
+                };
+                let id = MessageId::new();
+                let message = NewMessage {
+                    id,
+                    parent_id: Some(parent_id),
+                    run_id: run.id,
+                    role: Role::Tool,
+                    parts: vec![Part::ToolResult(part)],
+                    client_message_id: None,
+                    partial: false,
+                    seq: 0,
+                };
+                ledger::settle(tx, *call, OutcomeKind::Succeeded).await?;
+                after.events.push(engine.announce_message(tx, &run, EventBody::ToolResult, message).await?);
+                parent_id = id;
+            }
+            after.resume.push(engine.take(tx, run.id).await?);
+            Ok(after)
+        })
+        .await
+    }
+
+    /// Takes a waiting run up again if what it waits for came while it was going to sleep.
+    pub(super) async fn wake_if_answered(&self, owner: &Owner, run: RunId) {
+        let woken = self
+            .change(owner, run, async |engine, tx, run, _thread| {
+                let mut after = After::default();
+                if run.status == RunStatus::Waiting && (run.cancel_requested || has_answer(tx, run.id).await?) {
+                    after.resume.push(engine.take(tx, run.id).await?);
+                }
+                Ok(after)
+            })
+            .await;
+        if let Err(error) = woken {
+            tracing::warn!(run.id = %run, %error, "could not look whether the run was answered");
+        }
+    }
+
+    /// A run that crashed too often stops here until a person decides.
+    pub(super) async fn quarantine(&self, owner: &Owner, lease: Lease) -> Result<(), ControlError> {
+        self.change(owner, lease.run, async |engine, tx, run, thread| {
+            let mut after = After::default();
+            if run.fence == lease.fence && run.status == RunStatus::Running {
+                runs::move_to(tx, run.id, RunStatus::Quarantined, 0, limits::LEASE).await?;
+                let reason = Some("the server crashed twice while it worked on this run".to_owned());
+                let body = EventBody::RunState { state: RunStateName::Quarantined, reason, parent_id: None };
+                after.events.push(announce(tx, &run, body).await?);
+                if let Some((lease, event)) = start_next(&engine.inner, tx, thread).await? {
+                    after.events.push(event);
+                    after.resume.push(lease);
+                }
+            }
+            Ok(after)
+        })
+        .await
+    }
+
+    /// Locks thread and run, makes the change, publishes what it announces, and sees to it that the
+    /// run's worker hears of it.
+    async fn change<F>(&self, owner: &Owner, run: RunId, change: F) -> Result<(), ControlError>
+    where
+        F: AsyncFnOnce(&Self, &mut Tx, Run, ThreadId) -> Result<After, StoreError>,
+    {
+        let thread = self.store().scoped(owner, async |tx| Ok(runs::load(tx, run).await?.thread_id)).await?;
+        let order = self.inner.hub.order_of(thread);
+        let ordered = order.lock().await;
+        let (locked, after) = self
+            .store()
+            .scoped(owner, async |tx| {
+                let locked: LockedThread = threads::lock(tx, thread).await?;
+                let found = runs::lock(tx, run).await?;
+                let after = change(self, tx, found, thread).await?;
+                if let (Some(first), Some(last)) = (after.events.first(), after.events.last()) {
+                    commit::wake_peers(&self.inner, tx, thread, first.seq, last.seq).await?;
+                }
+                if after.tell_worker && self.inner.has_peers() {
+                    hints::send(tx, &format!("run {run}")).await?;
+                }
+                Ok((locked, after))
+            })
+            .await
+            .map_err(refused)?;
+        if !after.events.is_empty() {
+            self.inner.hub.publish(owner, thread, locked.hidden, after.events);
+        }
+        drop(ordered);
+        if after.tell_worker {
+            self.inner.ring(run);
+        }
+        for lease in after.resume {
+            self.resume(owner, lease).await;
+        }
+        Ok(())
+    }
+
+    async fn take(&self, tx: &mut Tx, run: RunId) -> Result<Lease, StoreError> {
+        let fence = runs::move_to(tx, run, RunStatus::Running, self.inner.parts.replica, limits::LEASE).await?;
+        Ok(Lease { run, fence })
+    }
+
+    async fn announce_message(
+        &self,
+        tx: &mut Tx,
+        run: &Run,
+        body: EventBody,
+        message: NewMessage,
+    ) -> Result<Event, StoreError> {
+        let advance = Advance { events: 1, head_id: Some(message.id), usage: Usage::default() };
+        let seq = threads::advance(tx, run.thread_id, advance).await?;
+        let message = NewMessage { seq, ..message };
+        messages::append(tx, run.thread_id, std::slice::from_ref(&message)).await?;
+        events::append(tx, run.thread_id, &[event_row(seq, run.id, &body, Some(message.id))?]).await?;
+        let written = as_message(run.thread_id, message, self.inner.parts.clock.now());
+        Ok(Event { seq, run_id: run.id, body, messages: vec![Arc::clone(&written)] })
+    }
+}
+
+const DECIDED: &str = "approval decided";
+const QUARANTINED: &str = "run quarantined";
+const WAITING: &str = "run waiting";
+
+fn refused(error: StoreError) -> ControlError {
+    match error {
+        StoreError::Conflict(what) if what == DECIDED => ControlError::AlreadyDecided,
+        StoreError::Conflict(what) if what == QUARANTINED => ControlError::NotQuarantined,
+        StoreError::Conflict(what) if what == WAITING => ControlError::NotWaiting,
+        other => other.into(),
+    }
+}
+
+/// Appends one event without a message. The thread must be locked.
+async fn announce(tx: &mut Tx, run: &Run, body: EventBody) -> Result<Event, StoreError> {
+    let advance = Advance { events: 1, head_id: None, usage: Usage::default() };
+    let seq = threads::advance(tx, run.thread_id, advance).await?;
+    events::append(tx, run.thread_id, &[event_row(seq, run.id, &body, None)?]).await?;
+    Ok(Event { seq, run_id: run.id, body, messages: Vec::new() })
+}
+
+/// Whether a person decided something that the run's ledger still shows as asked.
+async fn has_answer(tx: &mut Tx, run: RunId) -> Result<bool, StoreError> {
+    let decided = approvals::of_run(tx, run).await?;
+    let rows = ledger::of_run(tx, run).await?;
+    Ok(decided.iter().any(|approval| {
+        approval.decision.is_some()
+            && rows.iter().any(|row| row.id == approval.tool_call_id && row.state == CallState::Asking)
+    }))
+}

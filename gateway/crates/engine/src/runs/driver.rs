@@ -1,0 +1,386 @@
+//! The worker of one run: feeds events to the machine, commits what follows, performs what is wanted.
+//! It decides nothing that the machine could decide.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use adjutant_core::ids::{ApprovalId, MessageId, ToolCallId};
+use adjutant_core::message::{ForeignText, Message, OutcomeKind, Part, Role, ToolResultPart};
+use adjutant_core::run::machine;
+use adjutant_core::run::state::{CallStatus, Effect, Event as MachineEvent, Outcome, Phase, RunState};
+use adjutant_core::scope::Scope;
+use adjutant_core::tool::ToolCatalogue;
+use adjutant_store::error::StoreError;
+use adjutant_store::ledger::{CallState, LedgerRow, Target};
+use adjutant_store::messages::NewMessage;
+use adjutant_store::runs::{Lease, RunStatus};
+use adjutant_store::{ledger, runs};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+
+use super::acting::{Running, Settled};
+use super::commit::{self, Batch};
+use super::submission::RunRequest;
+use super::thinking::Thought;
+use crate::engine::{Abandoned, Engine};
+use crate::events::event::{EventBody, FinishedOutcome, RunStateName};
+
+/// What does not change while a worker has the run.
+#[derive(Debug, Clone)]
+pub(super) struct Context {
+    pub(super) scope: Scope,
+    pub(super) thread: adjutant_core::ids::ThreadId,
+    pub(super) hidden: bool,
+    pub(super) lease: Lease,
+    pub(super) agent: String,
+    pub(super) request: RunRequest,
+}
+
+pub(super) struct Driver {
+    pub(super) engine: Engine,
+    pub(super) context: Context,
+    pub(super) state: RunState,
+    /// The branch so far, bounded, oldest first.
+    pub(super) tail: Vec<Arc<Message>>,
+    /// The calls of the current answer.
+    pub(super) calls: HashMap<ToolCallId, LedgerRow>,
+    /// What the provider calls them.
+    pub(super) provider_ids: HashMap<ToolCallId, String>,
+    pub(super) catalogue: Option<ToolCatalogue>,
+    pub(super) allowed_always: HashSet<(String, String)>,
+    pub(super) bell: Arc<Notify>,
+    /// Since when working time has not been added to the state.
+    counted: Instant,
+}
+
+/// How a worker let go of its run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    /// The run ended; the queue's next run may start.
+    Ended { next: Option<Lease> },
+    /// For a person, or for the caller of the API.
+    Waiting,
+    /// Its commit failed or was never made: whether the run exists is for recovery to find out.
+    Unborn,
+    /// Handed over because the server stops.
+    Released,
+}
+
+/// What the effects of one step come down to.
+#[derive(Default)]
+struct Wanted {
+    model: bool,
+    tools: Vec<ToolCallId>,
+    status: Option<RunStatus>,
+}
+
+impl Driver {
+    pub(super) fn new(engine: Engine, context: Context, state: RunState, tail: Vec<Arc<Message>>) -> Self {
+        Self {
+            engine,
+            context,
+            state,
+            tail,
+            calls: HashMap::new(),
+            provider_ids: HashMap::new(),
+            catalogue: None,
+            allowed_always: HashSet::new(),
+            bell: Arc::new(Notify::new()),
+            counted: Instant::now(),
+        }
+    }
+
+    /// Starts the worker. With a gate it may talk to the model but publish and commit nothing until
+    /// the gate opens.
+    pub(super) fn start(self, events: Vec<MachineEvent>, gate: Option<oneshot::Receiver<()>>) {
+        let engine = self.engine.clone();
+        let run = self.context.lease.run;
+        engine.inner.active.lock().insert(run, Arc::clone(&self.bell));
+        let guard = Guard { engine: engine.clone(), run, left: Abandoned::Crashed, settled: false };
+        engine.supervisor().spawn("run", self.live(events.into(), gate, guard));
+    }
+
+    async fn live(mut self, events: VecDeque<MachineEvent>, gate: Option<oneshot::Receiver<()>>, mut guard: Guard) {
+        let Ok(_place) = Arc::clone(&self.engine.inner.places).acquire_owned().await else { return };
+        let run = self.context.lease.run;
+        match self.work(events, gate).await {
+            Ok(Left::Ended { next }) => {
+                guard.settle();
+                if let Some(next) = next {
+                    self.engine.resume(&self.context.scope.owner(), next).await;
+                }
+            }
+            Ok(Left::Waiting) => {
+                guard.settle();
+                self.engine.wake_if_answered(&self.context.scope.owner(), run).await;
+            }
+            Ok(Left::Released) => guard.settle(),
+            Ok(Left::Unborn) => guard.left = Abandoned::Interrupted,
+            Err(StoreError::FenceLost) => {
+                tracing::info!(run.id = %run, "another replica has the run");
+                guard.settle();
+            }
+            Err(error @ StoreError::Unavailable(_)) => {
+                tracing::warn!(run.id = %run, %error, "the run is interrupted until the database is back");
+                guard.left = Abandoned::Interrupted;
+            }
+            Err(error) => tracing::error!(run.id = %run, error = ?error, "the run's worker failed"),
+        }
+        let owner = self.context.scope.owner();
+        self.engine.hub().reset_answer(&owner, self.context.thread, run);
+    }
+
+    async fn work(
+        &mut self,
+        mut events: VecDeque<MachineEvent>,
+        mut gate: Option<oneshot::Receiver<()>>,
+    ) -> Result<Left, StoreError> {
+        let mut running = Running::default();
+        let mut wants_model = false;
+        loop {
+            let (event, batch) = if let Some(event) = events.pop_front() {
+                (event, Batch::default())
+            } else if wants_model {
+                wants_model = false;
+                match self.think(gate.take()).await? {
+                    Thought::Happened(event, batch) => (event, batch),
+                    Thought::Unborn => return Ok(Left::Unborn),
+                    Thought::Stopping => return self.release().await,
+                }
+            } else {
+                match self.next_settled(&mut running).await? {
+                    Settled::Call(event, batch) => (event, batch),
+                    Settled::Told(told) => {
+                        events.extend(told);
+                        continue;
+                    }
+                    Settled::Stopping => return self.release().await,
+                }
+            };
+            let (state, effects) = machine::step(self.state.clone(), event);
+            self.state = state;
+            let (wanted, next) = self.keep(effects, batch, events.is_empty()).await?;
+            if self.is_finished() {
+                return Ok(Left::Ended { next });
+            }
+            if wanted.status == Some(RunStatus::Waiting) {
+                return Ok(Left::Waiting);
+            }
+            wants_model |= wanted.model;
+            self.begin_calls(&wanted.tools, &mut running).await?;
+        }
+    }
+
+    fn is_finished(&self) -> bool {
+        matches!(self.state.phase, Phase::Finished { .. })
+    }
+
+    /// Turns effects into what must be kept, and commits it. The run waits only when the machine has
+    /// heard everything.
+    async fn keep(
+        &mut self,
+        effects: Vec<Effect>,
+        mut batch: Batch,
+        heard_all: bool,
+    ) -> Result<(Wanted, Option<Lease>), StoreError> {
+        let mut wanted = Wanted::default();
+        for effect in effects {
+            match effect {
+                Effect::CallModel => wanted.model = true,
+                Effect::RunTool { call } => {
+                    wanted.tools.push(call);
+                    if let Some(row) = batch.planned.iter_mut().find(|row| row.id == call && row.repeatable) {
+                        row.state = CallState::Started;
+                    }
+                }
+                Effect::AskApproval { call } => self.ask(call, &mut batch),
+                Effect::Settle { call, outcome, text } => {
+                    self.settle(call, outcome, ForeignText::new(text), false, &mut batch);
+                }
+                Effect::Wait if !heard_all => {}
+                Effect::Wait => {
+                    wanted.status = Some(RunStatus::Waiting);
+                    batch.event(EventBody::RunState {
+                        state: RunStateName::Waiting,
+                        reason: Some(self.waits_for().to_owned()),
+                        parent_id: None,
+                    });
+                }
+                Effect::Finish { outcome } => wanted.status = Some(self.finish(outcome, &mut batch)),
+            }
+        }
+        if batch.is_empty() && wanted.status.is_none() {
+            return Ok((wanted, None));
+        }
+        let planned: Vec<LedgerRow> = batch.planned.clone();
+        self.count_time();
+        let status = wanted.status.unwrap_or(RunStatus::Running);
+        let committed = commit::commit(&self.engine.inner, &self.context, &self.state, status, batch).await?;
+        self.tail.extend(committed.messages);
+        for row in planned {
+            self.calls.insert(row.id, row);
+        }
+        Ok((wanted, committed.next))
+    }
+
+    fn ask(&self, call: ToolCallId, batch: &mut Batch) {
+        let Some(row) = batch.planned.iter_mut().find(|row| row.id == call) else { return };
+        row.state = CallState::Asking;
+        let Target::Server { server, tool } = row.target.clone() else { return };
+        let approval_id = ApprovalId::new();
+        let body = EventBody::ApprovalRequested {
+            approval_id,
+            tool_call_id: call,
+            name: row.name.clone(),
+            server,
+            tool,
+            arguments: row.arguments.clone(),
+            risk: row.risk,
+        };
+        batch.asked.push((approval_id, call));
+        batch.event(body);
+    }
+
+    /// Gives a call its one result.
+    pub(super) fn settle(
+        &self,
+        call: ToolCallId,
+        outcome: OutcomeKind,
+        content: ForeignText,
+        truncated: bool,
+        batch: &mut Batch,
+    ) {
+        let name = match batch.planned.iter_mut().find(|row| row.id == call) {
+            Some(row) => {
+                row.state = CallState::Ended(outcome);
+                row.name.clone()
+            }
+            None => {
+                batch.settled.push((call, outcome));
+                self.calls.get(&call).map(|row| row.name.clone()).unwrap_or_default()
+            }
+        };
+        let provider_id = self.provider_ids.get(&call).cloned().unwrap_or_else(|| call.to_string());
+        let part = ToolResultPart { call_id: call, provider_id, name, outcome, content, truncated };
+        let message = self.next_message(MessageId::new(), Role::Tool, vec![Part::ToolResult(part)], batch);
+        batch.message(EventBody::ToolResult, message);
+    }
+
+    /// A message that follows the newest one of this run.
+    pub(super) fn next_message(&self, id: MessageId, role: Role, parts: Vec<Part>, batch: &Batch) -> NewMessage {
+        let in_batch = batch.entries.iter().rev().find_map(|entry| entry.message.as_ref()).map(|message| message.id);
+        NewMessage {
+            id,
+            parent_id: in_batch.or_else(|| self.tail.last().map(|message| message.id)),
+            run_id: self.context.lease.run,
+            role,
+            parts,
+            client_message_id: None,
+            partial: false,
+            seq: 0,
+        }
+    }
+
+    fn finish(&self, outcome: Outcome, batch: &mut Batch) -> RunStatus {
+        let usage = self.state.usage;
+        match outcome {
+            Outcome::Failed { code, message } => {
+                batch.event(EventBody::RunFailed { code: code.clone(), message: message.clone(), usage });
+                batch.error = Some((code, message));
+                RunStatus::Failed
+            }
+            Outcome::Succeeded => {
+                let outcome = FinishedOutcome::Success;
+                batch.event(EventBody::RunFinished { outcome, model: batch.model.clone(), usage });
+                RunStatus::Succeeded
+            }
+            Outcome::Cancelled => {
+                let outcome = FinishedOutcome::Cancelled;
+                batch.event(EventBody::RunFinished { outcome, model: batch.model.clone(), usage });
+                RunStatus::Cancelled
+            }
+        }
+    }
+
+    fn waits_for(&self) -> &'static str {
+        let Phase::Acting { calls } = &self.state.phase else { return "nothing" };
+        if calls.iter().any(|call| call.status == CallStatus::Asking) { "approval" } else { "caller" }
+    }
+
+    /// Commits that the calls start, before a byte of them leaves; then lets them run.
+    async fn begin_calls(&mut self, calls: &[ToolCallId], running: &mut Running) -> Result<(), StoreError> {
+        let unrecorded: Vec<ToolCallId> = calls
+            .iter()
+            .copied()
+            .filter(|call| self.calls.get(call).is_none_or(|row| row.state != CallState::Started || row.tries > 0))
+            .collect();
+        if !unrecorded.is_empty() {
+            let lease = self.context.lease;
+            let starting = &unrecorded;
+            self.engine
+                .store()
+                .scoped(&self.context.scope.owner(), async |tx| {
+                    runs::hold(tx, lease).await?;
+                    ledger::start(tx, starting).await
+                })
+                .await?;
+        }
+        for call in calls {
+            if let Some(row) = self.calls.get(call) {
+                running.begin(&self.engine, &self.context.scope, row);
+            }
+        }
+        Ok(())
+    }
+
+    async fn release(&mut self) -> Result<Left, StoreError> {
+        let lease = self.context.lease;
+        self.engine.store().scoped(&self.context.scope.owner(), async |tx| runs::release(tx, lease).await).await?;
+        Ok(Left::Released)
+    }
+
+    /// Adds the working time since the last count to the state.
+    fn count_time(&mut self) {
+        let now = Instant::now();
+        let spent = u64::try_from(now.duration_since(self.counted).as_millis()).unwrap_or(u64::MAX);
+        self.state.active_ms = self.state.active_ms.saturating_add(spent);
+        self.counted = now;
+    }
+
+    /// When this run's working time is over.
+    pub(super) fn deadline(&self) -> Instant {
+        let left = self.state.limits.active_ms.saturating_sub(self.state.active_ms);
+        self.counted + Duration::from_millis(left.min(DEADLINE_MAX))
+    }
+}
+
+const DEADLINE_MAX: u64 = 7 * 24 * 3_600_000;
+
+/// Takes the run off the list of active ones, however its worker ends; one that ended in a way
+/// nobody planned is left to recovery.
+struct Guard {
+    engine: Engine,
+    run: adjutant_core::ids::RunId,
+    left: Abandoned,
+    settled: bool,
+}
+
+impl Guard {
+    /// The worker ended as planned: from here on another one may have the run.
+    fn settle(&mut self) {
+        self.settled = true;
+        self.engine.inner.active.lock().remove(&self.run);
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if !self.settled {
+            let inner = &self.engine.inner;
+            inner.active.lock().remove(&self.run);
+            inner.abandoned.lock().insert(self.run, self.left);
+            inner.recovery.notify_one();
+        }
+    }
+}

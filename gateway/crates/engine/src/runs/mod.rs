@@ -1,0 +1,12 @@
+//! Runs, from submission to their end.
+
+mod acting;
+mod commit;
+pub mod control;
+mod driver;
+mod gathering;
+pub mod recovery;
+mod resume;
+pub mod submission;
+mod submit;
+mod thinking;

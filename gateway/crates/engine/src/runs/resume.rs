@@ -1,0 +1,140 @@
+//! Taking a run up again from its last commit: after a crash, a hand-over, a decision or a turn in
+//! the queue.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use adjutant_core::limits;
+use adjutant_core::message::{Message, Role};
+use adjutant_core::prompt;
+use adjutant_core::run::checkpoint;
+use adjutant_core::run::state::{Event as MachineEvent, Phase, Recorded, RunState};
+use adjutant_core::scope::{Origin, Owner, Role as KeyRole, Scope};
+use adjutant_store::error::StoreError;
+use adjutant_store::ledger::{CallState, LedgerRow};
+use adjutant_store::runs::{Lease, Run, RunStatus};
+use adjutant_store::tx::Tx;
+use adjutant_store::{ledger, messages, runs, threads};
+
+use super::commit;
+use super::driver::{Context, Driver};
+use crate::engine::{Abandoned, Engine};
+use crate::events::event::Event;
+
+/// All that a worker needs, read in one transaction.
+struct Found {
+    run: Run,
+    hidden: bool,
+    state: RunState,
+    ledger: Vec<LedgerRow>,
+    tail: Vec<Message>,
+    /// The run had never begun; this says that it has now.
+    begun: Option<Event>,
+}
+
+impl Engine {
+    /// Starts a worker for a run that this replica holds. What goes wrong here is left to recovery.
+    pub(super) async fn resume(&self, owner: &Owner, lease: Lease) {
+        let taken = match self.find(owner, lease).await {
+            Ok(found) => self.work_on(owner, lease, found).await,
+            Err(error) => Err(error),
+        };
+        match taken {
+            Ok(()) => {}
+            Err(StoreError::FenceLost | StoreError::NotFound) => {}
+            Err(error) => {
+                tracing::warn!(run.id = %lease.run, error = ?error, "the run could not be taken up yet");
+                let left = match error {
+                    StoreError::Unavailable(_) => Abandoned::Interrupted,
+                    _ => Abandoned::Crashed,
+                };
+                self.inner.abandoned.lock().insert(lease.run, left);
+                self.inner.recovery.notify_one();
+            }
+        }
+    }
+
+    async fn find(&self, owner: &Owner, lease: Lease) -> Result<Found, StoreError> {
+        let thread = self.store().scoped(owner, async |tx| Ok(runs::load(tx, lease.run).await?.thread_id)).await?;
+        let order = self.inner.hub.order_of(thread);
+        let _ordered = order.lock().await;
+        let found = self.store().scoped(owner, async |tx| self.read(tx, thread, lease).await).await?;
+        if let Some(begun) = &found.begun {
+            self.hub().publish(owner, thread, found.hidden, vec![begun.clone()]);
+        }
+        Ok(found)
+    }
+
+    async fn read(&self, tx: &mut Tx, thread: adjutant_core::ids::ThreadId, lease: Lease) -> Result<Found, StoreError> {
+        let locked = threads::lock(tx, thread).await?;
+        let mut run = runs::load(tx, lease.run).await?;
+        if run.fence != lease.fence || run.status != RunStatus::Running {
+            return Err(StoreError::FenceLost);
+        }
+        let mut begun = None;
+        if run.checkpoint.is_none() {
+            let event = commit::begin(&self.inner, tx, thread, lease).await?;
+            commit::wake_peers(&self.inner, tx, thread, event.seq, event.seq).await?;
+            begun = Some(event);
+            run = runs::load(tx, lease.run).await?;
+        }
+        let saved = run.checkpoint.clone().ok_or_else(|| StoreError::bug("a run without a checkpoint"))?;
+        let state = checkpoint::load(saved).map_err(StoreError::bug)?;
+        let tip = messages::last_of_run(tx, thread, lease.run).await?;
+        let tail = messages::tail(tx, thread, tip, limits::TAIL_MESSAGES).await?;
+        let ledger = ledger::of_run(tx, lease.run).await?;
+        Ok(Found { run, hidden: locked.hidden, state, ledger, tail, begun })
+    }
+
+    async fn work_on(&self, owner: &Owner, lease: Lease, found: Found) -> Result<(), StoreError> {
+        let Found { run, hidden, state, ledger, tail, begun: _ } = found;
+        let tail: Vec<Arc<Message>> = tail.into_iter().map(Arc::new).collect();
+        let read_foreign_text = prompt::holds_foreign_text(&tail);
+        let event = match state.phase {
+            Phase::Ready => MachineEvent::Begun { read_foreign_text },
+            _ => MachineEvent::Recovered { ledger: recorded(&ledger), read_foreign_text },
+        };
+        let scope = Scope {
+            user: owner.user.clone(),
+            profile: owner.profile.clone(),
+            role: KeyRole::Personal,
+            origin: Origin::parse(&run.origin).unwrap_or(Origin::Internal),
+        };
+        let context = Context {
+            scope,
+            thread: run.thread_id,
+            hidden,
+            lease,
+            agent: run.agent,
+            request: serde_json::from_value(run.request).unwrap_or_default(),
+        };
+        let mut driver = Driver::new(self.clone(), context, state, tail);
+        driver.provider_ids = provider_ids(&driver.tail);
+        driver.calls = ledger.into_iter().map(|row| (row.id, row)).collect();
+        // A decision or a cancel may have come while nobody worked on the run.
+        let mut events = vec![event];
+        events.extend(driver.told().await?);
+        driver.start(events, None);
+        Ok(())
+    }
+}
+
+fn recorded(ledger: &[LedgerRow]) -> Vec<(adjutant_core::ids::ToolCallId, Recorded)> {
+    let state = |row: &LedgerRow| match row.state {
+        CallState::Planned => Recorded::Planned,
+        CallState::Asking => Recorded::Asking,
+        CallState::Started => Recorded::Started,
+        CallState::Ended(_) => Recorded::Settled,
+    };
+    ledger.iter().map(|row| (row.id, state(row))).collect()
+}
+
+/// What the provider calls the calls of the newest answer.
+fn provider_ids(tail: &[Arc<Message>]) -> HashMap<adjutant_core::ids::ToolCallId, String> {
+    let newest = tail.iter().rev().find(|message| message.role == Role::Assistant);
+    newest
+        .into_iter()
+        .flat_map(|message| message.tool_calls())
+        .map(|call| (call.id, call.provider_id.clone()))
+        .collect()
+}

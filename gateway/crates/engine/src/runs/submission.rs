@@ -1,0 +1,79 @@
+//! What a door hands in to start a run, and what it gets back.
+
+use adjutant_core::ids::{MessageId, RunId, ThreadId};
+use adjutant_core::message::{InvalidMessage, Part, Role};
+use adjutant_core::tool::ToolSpec;
+use adjutant_store::error::StoreError;
+use serde::{Deserialize, Serialize};
+
+/// One message, or a whole history that ends with the message to be answered.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// Fresh; chosen by the door, so that it can listen before the run starts. A repeated client
+    /// message id leaves it unused.
+    pub run_id: RunId,
+    pub thread: Target,
+    /// The message that the first of `messages` answers; `None`: the head of the thread.
+    pub parent: Option<MessageId>,
+    /// In order; at least one.
+    pub messages: Vec<Draft>,
+    /// Sending the same id twice makes one run.
+    pub client_message_id: Option<String>,
+    pub request: RunRequest,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    New {
+        /// Not listed and not carried by sockets: the caller keeps its own history.
+        hidden: bool,
+    },
+    Existing(ThreadId),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draft {
+    pub role: Role,
+    pub parts: Vec<Part>,
+}
+
+/// What the caller asks of this run beyond its messages; stored with the run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RunRequest {
+    /// Tools that the caller runs; a call to one makes the run wait for it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub caller_tools: Vec<ToolSpec>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_output_tokens: Option<u32>,
+}
+
+/// The message is committed and will be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    pub thread_id: ThreadId,
+    pub message_id: MessageId,
+    pub run_id: RunId,
+    /// The number of the run's first event.
+    pub seq: i64,
+    /// The client message id was seen before; this is the first answer again.
+    pub repeated: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    #[error(transparent)]
+    Message(#[from] InvalidMessage),
+    #[error("no such thread")]
+    NoThread,
+    #[error("no such message in this thread to answer to")]
+    NoParent,
+    #[error("too many messages wait in this thread")]
+    QueueFull,
+    #[error("no model is set up")]
+    ModelNotConfigured,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

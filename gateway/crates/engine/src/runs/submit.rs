@@ -1,0 +1,250 @@
+//! Submission: one short synchronous transaction stores message, run and first event; the first
+//! model request starts beside its commit.
+
+use std::sync::Arc;
+
+use adjutant_core::ids::{MessageId, RunId, ThreadId};
+use adjutant_core::limits;
+use adjutant_core::message::{Message, accept_client_message_id};
+use adjutant_core::model::Usage;
+use adjutant_core::prompt;
+use adjutant_core::run::checkpoint;
+use adjutant_core::run::state::{Event as MachineEvent, RunState};
+use adjutant_core::scope::Scope;
+use adjutant_store::error::StoreError;
+use adjutant_store::messages::NewMessage;
+use adjutant_store::runs::{Lease, NewRun, RunStatus};
+use adjutant_store::threads::Advance;
+use adjutant_store::tx::Tx;
+use adjutant_store::{events, messages, runs, threads};
+use tokio::sync::oneshot;
+
+use super::commit::{self, event_row};
+use super::driver::{Context, Driver};
+use super::submission::{Accepted, Submission, SubmitError, Target};
+use crate::engine::Engine;
+use crate::events::event::{Event, EventBody};
+
+/// What the transaction leaves behind when it commits.
+struct Stored {
+    accepted: Accepted,
+    hidden: bool,
+    event: Event,
+    /// Opens the worker that already talks to the model; `None` when the run is queued.
+    gate: Option<oneshot::Sender<()>>,
+}
+
+impl Engine {
+    /// Stores the message and starts its run, or queues it behind the one that is going. Returns
+    /// after the commit: whatever it returns is durable.
+    pub async fn submit(&self, scope: &Scope, submission: Submission) -> Result<Accepted, SubmitError> {
+        if let Some(id) = &submission.client_message_id {
+            accept_client_message_id(id)?;
+        }
+        if self.default_model().is_none() {
+            return Err(SubmitError::ModelNotConfigured);
+        }
+        let owner = scope.owner();
+        let thread = match submission.thread {
+            Target::New { .. } => ThreadId::new(),
+            Target::Existing(thread) => thread,
+        };
+        let order = self.inner.hub.order_of(thread);
+        let ordered = order.lock_owned().await;
+        #[cfg(feature = "fault-early-ack")]
+        let (early, acknowledged) = oneshot::channel();
+        let commit = {
+            let (this, owner, scope, submission) = (self.clone(), owner.clone(), scope.clone(), submission.clone());
+            async move {
+                let stored = this
+                    .inner
+                    .store()
+                    .scoped(&owner, async |tx| {
+                        let stored = this.store_submission(tx, &scope, thread, &submission).await;
+                        #[cfg(feature = "fault-early-ack")]
+                        fault::acknowledge_and_linger(early, &stored).await;
+                        stored
+                    })
+                    .await?;
+                this.inner.hub.publish(&owner, thread, stored.hidden, vec![stored.event]);
+                drop(ordered);
+                if let Some(gate) = stored.gate {
+                    let _ = gate.send(());
+                }
+                Ok(stored.accepted)
+            }
+        };
+        #[cfg(feature = "fault-early-ack")]
+        let commit = fault::or_acknowledged(self, acknowledged, commit);
+        match commit.await {
+            Ok(accepted) => Ok(accepted),
+            Err(error) => self.explain(&owner, submission.client_message_id.as_deref(), error).await,
+        }
+    }
+
+    /// Inside the transaction. The worker that it starts waits at its gate for the commit.
+    async fn store_submission(
+        &self,
+        tx: &mut Tx,
+        scope: &Scope,
+        thread: ThreadId,
+        submission: &Submission,
+    ) -> Result<Stored, StoreError> {
+        let locked = match submission.thread {
+            Target::New { hidden } => threads::insert(tx, thread, hidden).await?,
+            Target::Existing(_) => threads::lock(tx, thread).await?,
+        };
+        let parent = submission.parent.or(locked.head_id);
+        let run_id = submission.run_id;
+        let seq = locked.last_seq + 1;
+        let drafts = chain(submission, run_id, parent, seq);
+        let message_id = drafts.last().map(|draft| draft.id).ok_or_else(|| StoreError::bug("an empty submission"))?;
+        messages::append(tx, thread, &drafts).await?;
+
+        let state = RunState::new(MessageId::new(), self.inner.parts.run_limits);
+        let request = serde_json::to_value(&submission.request).map_err(StoreError::bug)?;
+        let new = NewRun {
+            id: run_id,
+            thread_id: thread,
+            message_id,
+            explicit_parent: submission.parent.is_some(),
+            origin: scope.origin.as_str(),
+            agent: AGENT,
+            request: &request,
+            checkpoint: &checkpoint::save(&state).map_err(StoreError::bug)?,
+            replica: self.inner.parts.replica,
+            lease: limits::LEASE,
+        };
+        let status = runs::insert(tx, &new, limits::QUEUED_RUNS).await?;
+        let queued = status == RunStatus::Queued;
+        if queued && submission.parent.is_none() {
+            // It answers to whatever the head is when its run starts.
+            messages::set_parent(tx, thread, drafts[0].id, None).await?;
+        }
+        let body = EventBody::RunStarted { queued };
+        events::append(tx, thread, &[event_row(seq, run_id, &body, Some(message_id))?]).await?;
+        let head_id = (!queued).then_some(message_id);
+        threads::advance(tx, thread, Advance { events: 1, head_id, usage: Usage::default() }).await?;
+        commit::wake_peers(&self.inner, tx, thread, seq, seq).await?;
+
+        let written: Vec<Arc<Message>> =
+            drafts.into_iter().map(|draft| commit::as_message(thread, draft, self.inner.parts.clock.now())).collect();
+        let gate = if queued {
+            None
+        } else {
+            let mut tail = match parent {
+                Some(parent) => messages::tail(tx, thread, parent, limits::TAIL_MESSAGES).await?,
+                None => Vec::new(),
+            }
+            .into_iter()
+            .map(Arc::new)
+            .collect::<Vec<_>>();
+            tail.extend(written.iter().cloned());
+            let context = Context {
+                scope: scope.clone(),
+                thread,
+                hidden: locked.hidden,
+                lease: Lease { run: run_id, fence: 1 },
+                agent: AGENT.to_owned(),
+                request: submission.request.clone(),
+            };
+            let begun = MachineEvent::Begun { read_foreign_text: prompt::holds_foreign_text(&tail) };
+            let (gate, opened) = oneshot::channel();
+            Driver::new(self.clone(), context, state, tail).start(vec![begun], Some(opened));
+            Some(gate)
+        };
+        let accepted = Accepted { thread_id: thread, message_id, run_id, seq, repeated: false };
+        Ok(Stored { accepted, hidden: locked.hidden, event: Event { seq, run_id, body, messages: written }, gate })
+    }
+
+    /// Turns what the store refused into the first answer again, or into what the caller did wrong.
+    async fn explain(
+        &self,
+        owner: &adjutant_core::scope::Owner,
+        client_message_id: Option<&str>,
+        error: StoreError,
+    ) -> Result<Accepted, SubmitError> {
+        if error.is_conflict_with("messages_user_id_profile_client_message_id_key")
+            && let Some(id) = client_message_id
+        {
+            let before = self.inner.store().scoped(owner, async |tx| runs::accepted_before(tx, id).await).await?;
+            let before = before.ok_or_else(|| StoreError::bug("a repeated client message id without its run"))?;
+            return Ok(Accepted {
+                thread_id: before.thread_id,
+                message_id: before.message_id,
+                run_id: before.run_id,
+                seq: before.seq,
+                repeated: true,
+            });
+        }
+        Err(match error {
+            StoreError::NotFound => SubmitError::NoThread,
+            StoreError::Conflict(name) if name.contains("parent_id") => SubmitError::NoParent,
+            StoreError::Invalid(what) if what == "queue" => SubmitError::QueueFull,
+            other => SubmitError::Store(other),
+        })
+    }
+}
+
+/// The agent that answers until agents exist.
+pub(super) const AGENT: &str = "cos";
+
+/// The drafts as rows, each answering the one before it. Only the last carries the client's id.
+fn chain(submission: &Submission, run_id: RunId, parent: Option<MessageId>, seq: i64) -> Vec<NewMessage> {
+    let last = submission.messages.len().saturating_sub(1);
+    let mut parent_id = parent;
+    let row = |(index, draft): (usize, &super::submission::Draft)| {
+        let id = MessageId::new();
+        let row = NewMessage {
+            id,
+            parent_id,
+            run_id,
+            role: draft.role,
+            parts: draft.parts.clone(),
+            client_message_id: submission.client_message_id.clone().filter(|_| index == last),
+            partial: false,
+            seq,
+        };
+        parent_id = Some(id);
+        row
+    };
+    submission.messages.iter().enumerate().map(row).collect()
+}
+
+/// The planted fault of the crash test: it acknowledges before the commit and then lingers, so that
+/// a kill in between loses an acknowledged message. Never part of a release.
+#[cfg(feature = "fault-early-ack")]
+mod fault {
+    use std::future::Future;
+    use std::time::Duration;
+
+    use adjutant_store::error::StoreError;
+    use tokio::sync::oneshot;
+
+    use super::{Accepted, Stored};
+    use crate::engine::Engine;
+
+    pub(super) async fn acknowledge_and_linger(early: oneshot::Sender<Accepted>, stored: &Result<Stored, StoreError>) {
+        if let Ok(stored) = stored {
+            let _ = early.send(stored.accepted);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    pub(super) async fn or_acknowledged(
+        engine: &Engine,
+        acknowledged: oneshot::Receiver<Accepted>,
+        commit: impl Future<Output = Result<Accepted, StoreError>> + Send + 'static,
+    ) -> Result<Accepted, StoreError> {
+        let (failed, failure) = oneshot::channel();
+        engine.supervisor().spawn("commit", async move {
+            if let Err(error) = commit.await {
+                let _ = failed.send(error);
+            }
+        });
+        match acknowledged.await {
+            Ok(accepted) => Ok(accepted),
+            Err(_) => Err(failure.await.unwrap_or(StoreError::NotFound)),
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! One model call of a run: the prompt, the stream, and what came of it.
+
+use std::collections::HashSet;
+
+use adjutant_core::ids::{MessageId, StepId};
+use adjutant_core::limits;
+use adjutant_core::message::{Part, Role, without_nul};
+use adjutant_core::model::{ModelAnswer, ModelError, ModelEvent, ModelRequest, StopReason, Usage};
+use adjutant_core::prompt;
+use adjutant_core::run::state::Event as MachineEvent;
+use adjutant_core::tool::ToolSpec;
+use adjutant_store::approvals;
+use adjutant_store::error::StoreError;
+use adjutant_store::steps::ModelCallStep;
+use chrono::{DateTime, Utc};
+use futures::StreamExt;
+use tokio::sync::oneshot;
+
+use super::commit::Batch;
+use super::driver::Driver;
+use crate::events::event::EventBody;
+use crate::events::hub::Place;
+
+/// What a model call came to.
+pub(super) enum Thought {
+    Happened(MachineEvent, Batch),
+    /// The commit that the worker waited for was not made.
+    Unborn,
+    Stopping,
+}
+
+enum Stopped {
+    Answered(Result<ModelAnswer, ModelError>),
+    TooLong,
+    Unborn,
+    Cancelled,
+    TimeUp,
+    Stopping,
+}
+
+impl Driver {
+    pub(super) async fn think(&mut self, gate: Option<oneshot::Receiver<()>>) -> Result<Thought, StoreError> {
+        let started_at = self.engine.inner.parts.clock.now();
+        let stopping = self.engine.supervisor().stopping().clone();
+        let deadline = self.deadline();
+        let mut text = String::new();
+        let mut catalogue = self.catalogue.take();
+        let stopped = {
+            let this = &*self;
+            tokio::select! {
+                biased;
+                () = stopping.cancelled() => Stopped::Stopping,
+                () = this.cancel_requested() => Stopped::Cancelled,
+                () = tokio::time::sleep_until(deadline) => Stopped::TimeUp,
+                stopped = this.converse(gate, &mut catalogue, &mut text) => stopped,
+            }
+        };
+        self.catalogue = catalogue;
+        let mut batch = Batch::default();
+        let happened = match stopped {
+            Stopped::Stopping => return Ok(Thought::Stopping),
+            Stopped::Unborn => return Ok(Thought::Unborn),
+            Stopped::Answered(Ok(answer)) => self.answered(answer, started_at, &mut batch).await?,
+            Stopped::Answered(Err(error)) => {
+                self.failed(error.kind.code(), error.message, &text, started_at, &mut batch)
+            }
+            Stopped::TooLong => {
+                let message = "the model's answer is longer than the limit".to_owned();
+                self.failed("limit_answer", message, &text, started_at, &mut batch)
+            }
+            Stopped::Cancelled => {
+                self.keep_partial(&text, &mut batch);
+                MachineEvent::CancelRequested
+            }
+            Stopped::TimeUp => {
+                self.keep_partial(&text, &mut batch);
+                MachineEvent::TimeUp
+            }
+        };
+        Ok(Thought::Happened(happened, batch))
+    }
+
+    /// Resolves when a person wants the run to end.
+    async fn cancel_requested(&self) {
+        loop {
+            self.bell.notified().await;
+            if matches!(self.is_cancel_requested().await, Ok(true)) {
+                return;
+            }
+        }
+    }
+
+    async fn converse(
+        &self,
+        gate: Option<oneshot::Receiver<()>>,
+        catalogue: &mut Option<adjutant_core::tool::ToolCatalogue>,
+        text: &mut String,
+    ) -> Stopped {
+        let parts = &self.engine.inner.parts;
+        if catalogue.is_none() {
+            *catalogue = Some(parts.tools.list(&self.context.scope).await);
+        }
+        let catalogue = catalogue.as_ref().map_or(&[][..], |catalogue| &catalogue.tools);
+        let mut stream = parts.llm.stream(self.model_request(catalogue));
+        let mut first = None;
+        if let Some(mut gate) = gate {
+            loop {
+                tokio::select! {
+                    biased;
+                    opened = &mut gate => match opened {
+                        Ok(()) => break,
+                        Err(_) => return Stopped::Unborn,
+                    },
+                    item = stream.next(), if first.is_none() => first = Some(item),
+                }
+            }
+        }
+        let owner = self.context.scope.owner();
+        let place = Place {
+            thread: self.context.thread,
+            run: self.context.lease.run,
+            message: self.state.answer_id,
+            hidden: self.context.hidden,
+        };
+        loop {
+            let item = match first.take() {
+                Some(item) => item,
+                None => stream.next().await,
+            };
+            match item {
+                Some(Ok(ModelEvent::TextDelta(delta))) => {
+                    let delta = without_nul(delta);
+                    text.push_str(&delta);
+                    if text.len() > limits::ANSWER_BYTES {
+                        return Stopped::TooLong;
+                    }
+                    self.engine.hub().publish_delta(&owner, &place, &delta);
+                }
+                Some(Ok(ModelEvent::Finished(answer))) => return Stopped::Answered(Ok(answer)),
+                Some(Err(error)) => return Stopped::Answered(Err(error)),
+                None => return Stopped::Answered(Err(ended_silently())),
+            }
+        }
+    }
+
+    fn model_request(&self, catalogue: &[ToolSpec]) -> ModelRequest {
+        let parts = &self.engine.inner.parts;
+        let request = &self.context.request;
+        let brought: HashSet<&str> = request.caller_tools.iter().map(|tool| tool.name.as_str()).collect();
+        let mut tools: Vec<ToolSpec> =
+            catalogue.iter().filter(|tool| !brought.contains(tool.name.as_str())).cloned().collect();
+        tools.extend(request.caller_tools.iter().cloned());
+        ModelRequest {
+            model: None,
+            messages: prompt::build(&parts.system_prompt, &self.tail, limits::PROMPT_BYTES),
+            tools,
+            max_output_tokens: request.max_output_tokens.unwrap_or(limits::ANSWER_TOKENS).min(limits::ANSWER_TOKENS),
+            temperature: request.temperature,
+        }
+    }
+
+    /// The answer, its planned calls and its step, ready to be committed together.
+    async fn answered(
+        &mut self,
+        answer: ModelAnswer,
+        started_at: DateTime<Utc>,
+        batch: &mut Batch,
+    ) -> Result<MachineEvent, StoreError> {
+        if !answer.calls.is_empty() {
+            let agent = self.context.agent.as_str();
+            let allowed = self
+                .engine
+                .store()
+                .scoped(&self.context.scope.owner(), async |tx| approvals::allowed_always(tx, agent).await)
+                .await?;
+            self.allowed_always = allowed.into_iter().collect();
+        }
+        let mut parts = Vec::new();
+        let text = without_nul(answer.text);
+        if !text.is_empty() {
+            parts.push(Part::text(text));
+        }
+        let calls = self.gather(answer.calls, &mut parts, batch);
+        if !parts.is_empty() {
+            let message = self.next_message(self.state.answer_id, Role::Assistant, parts, batch);
+            batch.message(EventBody::Answer, message);
+        }
+        let stop = match answer.stop {
+            StopReason::Finished => "finished",
+            StopReason::Length => "length",
+            StopReason::Filtered => "filtered",
+        };
+        batch.step = Some(self.step(started_at, Some(answer.model.clone()), Some(stop), None, answer.usage));
+        batch.usage = answer.usage;
+        batch.model = Some(answer.model);
+        Ok(MachineEvent::Answered { calls, usage: answer.usage, next_answer_id: MessageId::new() })
+    }
+
+    fn failed(
+        &self,
+        code: &str,
+        message: String,
+        text: &str,
+        started_at: DateTime<Utc>,
+        batch: &mut Batch,
+    ) -> MachineEvent {
+        self.keep_partial(text, batch);
+        let error = (code.to_owned(), message.clone());
+        batch.step = Some(self.step(started_at, None, None, Some(error), Usage::default()));
+        MachineEvent::ModelFailed { code: code.to_owned(), message, usage: Usage::default() }
+    }
+
+    /// What had arrived of an answer that will not be finished, labelled as such.
+    fn keep_partial(&self, text: &str, batch: &mut Batch) {
+        if text.is_empty() {
+            return;
+        }
+        let mut message = self.next_message(self.state.answer_id, Role::Assistant, vec![Part::text(text)], batch);
+        message.partial = true;
+        batch.message(EventBody::Answer, message);
+    }
+
+    fn step(
+        &self,
+        started_at: DateTime<Utc>,
+        model: Option<String>,
+        stop: Option<&str>,
+        error: Option<(String, String)>,
+        usage: Usage,
+    ) -> ModelCallStep {
+        ModelCallStep {
+            number: i32::try_from(self.state.steps).unwrap_or(i32::MAX),
+            id: StepId::new(),
+            model,
+            stop: stop.map(str::to_owned),
+            error,
+            usage,
+            started_at,
+            finished_at: self.engine.inner.parts.clock.now(),
+        }
+    }
+}
+
+fn ended_silently() -> ModelError {
+    ModelError {
+        kind: adjutant_core::model::ModelErrorKind::Truncated,
+        message: "the model's answer ended before it was complete".to_owned(),
+        retry_after: None,
+    }
+}

@@ -1,0 +1,109 @@
+//! Puts the tool calls of one answer together from the fragments of its stream. What a fragment
+//! belongs to is told by its index; where providers leave that out or repeat it, by its id.
+
+use adjutant_core::limits;
+use adjutant_core::model::{ModelCall, ModelErrorKind, StopReason};
+use serde_json::{Map, Value};
+
+use crate::failure::Failure;
+use crate::openai::chunk::CallDelta;
+
+/// Calls that are kept; the engine refuses those beyond its own, lower limit one by one.
+const KEPT: usize = 4 * limits::CALLS_PER_ANSWER;
+
+#[derive(Debug, Default)]
+pub(super) struct Calls(Vec<Call>);
+
+#[derive(Debug, Default)]
+struct Call {
+    index: Option<u64>,
+    id: String,
+    name: String,
+    arguments: String,
+    too_long: bool,
+}
+
+impl Calls {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn add(&mut self, delta: CallDelta) -> Result<(), Failure> {
+        let id = delta.id.unwrap_or_default();
+        let function = delta.function.unwrap_or_default();
+        let name = function.name.unwrap_or_default();
+        let place = match self.find(delta.index, &id, &name) {
+            Some(place) => place,
+            None if self.0.len() == KEPT => return Err(Failure::garbled("it holds too many tool calls")),
+            None => {
+                self.0.push(Call { index: delta.index, ..Call::default() });
+                self.0.len() - 1
+            }
+        };
+        let Some(call) = self.0.get_mut(place) else { return Ok(()) };
+        if call.id.is_empty() {
+            call.id = id;
+        }
+        if call.name != name {
+            call.name.push_str(&name);
+        }
+        match function.arguments {
+            None | Some(Value::Null) => {}
+            Some(Value::String(piece)) => call.extend(&piece),
+            Some(whole) => call.extend(&whole.to_string()),
+        }
+        Ok(())
+    }
+
+    fn find(&self, index: Option<u64>, id: &str, name: &str) -> Option<usize> {
+        let other_id = |call: &Call| !id.is_empty() && !call.id.is_empty() && call.id != id;
+        if index.is_some() {
+            let place = self.0.iter().rposition(|call| call.index == index)?;
+            return self.0.get(place).filter(|call| !other_id(call)).map(|_| place);
+        }
+        if !id.is_empty() {
+            return self.0.iter().rposition(|call| call.id == id);
+        }
+        if name.is_empty() { self.0.len().checked_sub(1) } else { None }
+    }
+
+    /// The calls in the order in which they began. Arguments that the end of the answer may have cut
+    /// make the whole answer a truncated one: nothing may run from them.
+    pub(super) fn finish(self, stop: StopReason) -> Result<Vec<ModelCall>, Failure> {
+        self.0.into_iter().map(|call| call.finish(stop)).collect()
+    }
+}
+
+impl Call {
+    fn extend(&mut self, piece: &str) {
+        if self.arguments.len() + piece.len() > limits::TOOL_ARGUMENT_BYTES {
+            self.too_long = true;
+        } else if !self.too_long {
+            self.arguments.push_str(piece);
+        }
+    }
+
+    fn finish(self, stop: StopReason) -> Result<ModelCall, Failure> {
+        if self.name.is_empty() {
+            return Err(Failure::garbled("a tool call has no name"));
+        }
+        let arguments = self.arguments.trim();
+        let parsed = if arguments.is_empty() { Ok(Value::Null) } else { serde_json::from_str(arguments) };
+        let arguments = match parsed {
+            Ok(object @ Value::Object(_)) if !self.too_long => Ok(object),
+            _ if stop != StopReason::Finished => return Err(cut_short(stop)),
+            Ok(Value::Null) if !self.too_long => Ok(Value::Object(Map::new())),
+            Ok(_) | Err(_) => Err(self.arguments),
+        };
+        Ok(ModelCall { provider_id: self.id, name: self.name, arguments })
+    }
+}
+
+fn cut_short(stop: StopReason) -> Failure {
+    let message = if stop == StopReason::Length {
+        "the model reached its limit of output tokens in the middle of a tool call"
+    } else {
+        "the model's answer was stopped by a filter in the middle of a tool call"
+    };
+    Failure::lasting(ModelErrorKind::Truncated, message)
+}

@@ -1,0 +1,222 @@
+//! Messages: appended, never rewritten. Reads are bounded: a branch's tail, or a page.
+
+use adjutant_core::ids::{MessageId, RunId, ThreadId};
+use adjutant_core::message::{Message, Part, Role};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::error::StoreError;
+use crate::tx::Tx;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewMessage {
+    pub id: MessageId,
+    pub parent_id: Option<MessageId>,
+    pub run_id: RunId,
+    pub role: Role,
+    pub parts: Vec<Part>,
+    pub client_message_id: Option<String>,
+    pub partial: bool,
+    /// The number of the event that announces it.
+    pub seq: i64,
+}
+
+/// Appends messages in order, all in one statement.
+pub async fn append(tx: &mut Tx, thread: ThreadId, messages: &[NewMessage]) -> Result<(), StoreError> {
+    if messages.is_empty() {
+        return Ok(());
+    }
+    let owner = tx.owner().clone();
+    let ids: Vec<Uuid> = messages.iter().map(|new| new.id.as_uuid()).collect();
+    let parents: Vec<Option<Uuid>> = messages.iter().map(|new| new.parent_id.map(MessageId::as_uuid)).collect();
+    let runs: Vec<Uuid> = messages.iter().map(|new| new.run_id.as_uuid()).collect();
+    let roles: Vec<&str> = messages.iter().map(|new| new.role.as_str()).collect();
+    let contents: Vec<Json<&[Part]>> = messages.iter().map(|new| Json(new.parts.as_slice())).collect();
+    let client_ids: Vec<Option<&str>> = messages.iter().map(|new| new.client_message_id.as_deref()).collect();
+    let partials: Vec<bool> = messages.iter().map(|new| new.partial).collect();
+    let seqs: Vec<i64> = messages.iter().map(|new| new.seq).collect();
+    sqlx::query!(
+        "insert into messages (user_id, profile, thread_id, id, parent_id, run_id, role, content, client_message_id,
+                               partial, seq)
+         select $1, $2, $3, new.*
+           from unnest($4::uuid[], $5::uuid[], $6::uuid[], $7::text[], $8::jsonb[], $9::text[], $10::bool[], $11::bigint[])
+                as new",
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        thread.as_uuid(),
+        &ids,
+        &parents as _,
+        &runs,
+        &roles as _,
+        &contents as _,
+        &client_ids as _,
+        &partials,
+        &seqs,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Gives a queued message its place when its run starts.
+pub async fn set_parent(
+    tx: &mut Tx,
+    thread: ThreadId,
+    id: MessageId,
+    parent: Option<MessageId>,
+) -> Result<(), StoreError> {
+    let owner = tx.owner().clone();
+    sqlx::query!(
+        "update messages set parent_id = $5 where user_id = $1 and profile = $2 and thread_id = $3 and id = $4",
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        thread.as_uuid(),
+        id.as_uuid(),
+        parent.map(MessageId::as_uuid),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// The newest `limit` messages of the branch that ends at `tip`, oldest first.
+pub async fn tail(tx: &mut Tx, thread: ThreadId, tip: MessageId, limit: i64) -> Result<Vec<Message>, StoreError> {
+    let owner = tx.owner().clone();
+    let rows = sqlx::query_as!(
+        Row,
+        r#"with recursive branch as (
+             select m.*, 1::bigint as depth from messages m
+              where m.user_id = $1 and m.profile = $2 and m.thread_id = $3 and m.id = $4
+             union all
+             select m.*, branch.depth + 1 from branch
+               join messages m on m.user_id = $1 and m.profile = $2 and m.thread_id = $3 and m.id = branch.parent_id
+              where branch.depth < $5)
+           select id as "id!", thread_id as "thread_id!", parent_id, run_id, role as "role!", content as "content!",
+                  client_message_id, seq as "seq!", created_at as "created_at!", partial as "partial!"
+             from branch order by depth desc"#,
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        thread.as_uuid(),
+        tip.as_uuid(),
+        limit,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    rows.into_iter().map(Row::into_message).collect()
+}
+
+/// One page of all messages of a thread, of every branch: the newest before `before`, oldest first.
+pub async fn page(
+    tx: &mut Tx,
+    thread: ThreadId,
+    before: Option<(i64, MessageId)>,
+    limit: i64,
+) -> Result<Vec<Message>, StoreError> {
+    let owner = tx.owner().clone();
+    let (seq, id) = before.map_or((None, None), |(seq, id)| (Some(seq), Some(id.as_uuid())));
+    let rows = sqlx::query_as!(
+        Row,
+        "select id, thread_id, parent_id, run_id, role, content, client_message_id, seq, created_at, partial
+           from messages
+          where user_id = $1 and profile = $2 and thread_id = $3
+            and ($4::bigint is null or (seq, id) < ($4, $5))
+          order by seq desc, id desc
+          limit $6",
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        thread.as_uuid(),
+        seq,
+        id,
+        limit,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    rows.into_iter().rev().map(Row::into_message).collect()
+}
+
+/// The messages of a thread that the events of these numbers announced, in order.
+pub async fn announced_by(tx: &mut Tx, thread: ThreadId, seqs: &[i64]) -> Result<Vec<Message>, StoreError> {
+    let owner = tx.owner().clone();
+    let rows = sqlx::query_as!(
+        Row,
+        "select id, thread_id, parent_id, run_id, role, content, client_message_id, seq, created_at, partial
+           from messages
+          where user_id = $1 and profile = $2 and thread_id = $3 and seq = any($4)
+          order by seq, id",
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        thread.as_uuid(),
+        seqs,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    rows.into_iter().map(Row::into_message).collect()
+}
+
+/// The first message of a run that has no place in the tree yet.
+pub async fn unplaced_of_run(tx: &mut Tx, thread: ThreadId, run: RunId) -> Result<Option<MessageId>, StoreError> {
+    let owner = tx.owner().clone();
+    let id = sqlx::query_scalar!(
+        "select id from messages
+          where user_id = $1 and profile = $2 and thread_id = $3 and run_id = $4 and parent_id is null
+          order by seq, id limit 1",
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        thread.as_uuid(),
+        run.as_uuid(),
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(id.map(MessageId::from_uuid))
+}
+
+/// The newest message of a run: where it goes on after a take-over.
+pub async fn last_of_run(tx: &mut Tx, thread: ThreadId, run: RunId) -> Result<MessageId, StoreError> {
+    let owner = tx.owner().clone();
+    sqlx::query_scalar!(
+        "select id from messages
+          where user_id = $1 and profile = $2 and thread_id = $3 and run_id = $4
+          order by seq desc, id desc limit 1",
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        thread.as_uuid(),
+        run.as_uuid(),
+    )
+    .fetch_optional(tx.conn())
+    .await?
+    .map(MessageId::from_uuid)
+    .ok_or(StoreError::NotFound)
+}
+
+struct Row {
+    id: Uuid,
+    thread_id: Uuid,
+    parent_id: Option<Uuid>,
+    run_id: Option<Uuid>,
+    role: String,
+    content: Value,
+    client_message_id: Option<String>,
+    seq: i64,
+    created_at: DateTime<Utc>,
+    partial: bool,
+}
+
+impl Row {
+    fn into_message(self) -> Result<Message, StoreError> {
+        let role = Role::parse(&self.role).ok_or_else(|| StoreError::bug(format!("unknown role {}", self.role)))?;
+        Ok(Message {
+            id: MessageId::from_uuid(self.id),
+            thread_id: ThreadId::from_uuid(self.thread_id),
+            parent_id: self.parent_id.map(MessageId::from_uuid),
+            run_id: self.run_id.map(RunId::from_uuid),
+            role,
+            parts: serde_json::from_value(self.content).map_err(StoreError::bug)?,
+            client_message_id: self.client_message_id,
+            seq: self.seq,
+            created_at: self.created_at,
+            partial: self.partial,
+        })
+    }
+}

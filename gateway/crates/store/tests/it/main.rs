@@ -1,0 +1,2 @@
+//! The store against a real server, as the application role.
+mod doors;
