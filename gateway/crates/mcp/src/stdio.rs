@@ -223,7 +223,7 @@ mod tests {
         let send = async move {
             let _ = sender.write_all(input).await;
         };
-        let (_, read) = tokio::join!(send, async {
+        let ((), read) = tokio::join!(send, async {
             let read = limited.read_to_string(&mut out).await;
             let over = limited.oversize.load(Ordering::Acquire);
             drop(limited);

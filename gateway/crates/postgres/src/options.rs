@@ -44,6 +44,8 @@ pub(crate) fn settings(options: &Options, socket_dir: &Path, parallel_index_buil
     if !options.durable {
         // Commits still reach the kernel, so that even such a server keeps them when it is killed.
         all.extend(["fsync", "full_page_writes"].map(|name| own(name, "off")));
+        // Shared memory inside the data folder, so that a killed test server leaves nothing outside it.
+        all.push(own("dynamic_shared_memory_type", "mmap"));
     }
     all.extend(options.settings.iter().cloned());
     all

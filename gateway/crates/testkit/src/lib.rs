@@ -1,1 +1,12 @@
+//! For tests only: a real database per test, a scripted provider, model and tools.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "test support: a failure here is a failed test"
+)]
 
+pub mod model;
+pub mod provider;
+pub mod tools;

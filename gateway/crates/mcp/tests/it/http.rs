@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc};
 
 use crate::fake::{Fake, events, plain, ready, with_calls};
-use crate::support::{CEILING, bridges, call, list, names, patient, scope, text};
+use crate::support::{bridges, call, list, names, patient, scope, text};
 
 async fn count(fake: &Fake, limits: Limits) -> Result<ToolReply, ToolError> {
     let bridges = bridges(&json!({"a": fake.server()}), limits);
@@ -194,7 +194,7 @@ async fn an_address_is_never_shown() {
 async fn a_server_that_hangs_leaves_the_others_listed() {
     let hung = Fake::start(|_| Some(Box::pin(std::future::pending()))).await;
     let well = Fake::start(plain).await;
-    let limits = Limits { grace: Duration::from_millis(500), ..patient() };
+    let limits = Limits { grace: Duration::from_secs(1), ..patient() };
     let bridges = bridges(&json!({"hung": hung.server(), "well": well.server()}), limits);
     bridges.warm(&scope("anna"));
     hung.next("server/discover").await;

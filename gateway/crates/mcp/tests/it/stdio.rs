@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use adjutant_core::tool::{ToolError, ToolSource};
+use adjutant_core::tool::{ToolError, ToolReply, ToolRequest, ToolSource};
 use adjutant_mcp::options::Limits;
-use adjutant_mcp::pool::{ServerReport, ServerState};
+use adjutant_mcp::pool::{Bridges, ServerReport, ServerState};
 use futures::FutureExt;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
@@ -12,20 +12,17 @@ use tokio_util::task::TaskTracker;
 
 use crate::support::{CEILING, Line, bridges, call, list, names, patient, request, scope, text};
 
-fn quick() -> Limits {
-    Limits {
-        connect: Duration::from_millis(300),
-        list: Duration::from_millis(300),
-        first_backoff: Duration::from_millis(1),
-        ..patient()
-    }
-}
-
-fn lost(result: Result<adjutant_core::tool::ToolReply, ToolError>) -> String {
+fn lost(result: Result<ToolReply, ToolError>) -> String {
     match result {
         Err(ToolError::Lost(reason)) => reason,
         other => panic!("not lost: {other:?}"),
     }
+}
+
+/// A call that waits for a moment only.
+async fn briefly(bridges: &Bridges, tool: &str) -> Result<ToolReply, ToolError> {
+    let request = ToolRequest { timeout: Duration::from_millis(200), ..request("a", tool, json!({})) };
+    bridges.call(&scope("anna"), request).await
 }
 
 #[tokio::test]
@@ -94,7 +91,7 @@ async fn each_user_has_a_process_of_their_own() {
 #[tokio::test]
 async fn a_server_that_hangs_at_connect_delays_nobody_else() {
     let line = Line::open().await;
-    let limits = Limits { grace: Duration::from_secs(2), connect: Duration::from_secs(600), ..patient() };
+    let limits = Limits { grace: Duration::from_secs(3), connect: Duration::from_mins(10), ..patient() };
     let bridges = bridges(&json!({"hung": line.server("hung", &["silent"]), "well": line.server("well", &[])}), limits);
     bridges.warm(&scope("anna"));
     line.next("hung", "server/discover").await;
@@ -120,7 +117,7 @@ async fn a_server_that_hangs_at_connect_delays_nobody_else() {
 #[tokio::test]
 async fn a_server_that_hangs_at_list_or_ends_at_start_is_a_trouble() {
     let line = Line::open().await;
-    let limits = Limits { list: Duration::from_millis(300), ..patient() };
+    let limits = Limits { list: Duration::from_secs(2), ..patient() };
     let servers = json!({
         "list": line.server("list", &["silent-list"]),
         "exits": line.server("exits", &["exits"]),
@@ -134,7 +131,7 @@ async fn a_server_that_hangs_at_list_or_ends_at_start_is_a_trouble() {
     let expected = [
         ("exits", "its process ended (exit status: 5) while being greeted"),
         ("gone", "its command (or its working directory) was not found"),
-        ("list", "it did not list its tools within 300ms"),
+        ("list", "it did not list its tools within 2s"),
     ];
     assert_eq!(troubles, expected);
     bridges.shutdown().await;
@@ -143,10 +140,8 @@ async fn a_server_that_hangs_at_list_or_ends_at_start_is_a_trouble() {
 #[tokio::test]
 async fn a_call_without_an_answer_is_lost_and_cancelled_at_the_server() {
     let line = Line::open().await;
-    let mut server = line.server("a", &[]);
-    server["timeout"] = json!(0.2);
-    let bridges = bridges(&json!({"a": server}), patient());
-    let reason = lost(call(&bridges, "anna", "a", "hang", json!({})).await);
+    let bridges = bridges(&json!({"a": line.server("a", &[])}), patient());
+    let reason = lost(briefly(&bridges, "hang").await);
     assert_eq!(reason, "the MCP server \"a\" gave no result: no answer within 200ms");
     let cancelled = line.next("a", "notifications/cancelled").await;
     // The server is asked whether it is well; it is, so that its process stays.
@@ -160,14 +155,12 @@ async fn a_call_without_an_answer_is_lost_and_cancelled_at_the_server() {
 #[tokio::test]
 async fn a_server_that_answers_nothing_any_more_is_started_again() {
     let line = Line::open().await;
-    let mut server = line.server("a", &[]);
-    server["timeout"] = json!(0.2);
-    let bridges = bridges(&json!({"a": server}), Limits { list: Duration::from_millis(300), ..patient() });
-    let stopped = text(&bridges, "anna", "a", "echo", json!({"message": "hi"})).await;
-    assert_eq!(stopped, "hi");
+    let limits = Limits { list: Duration::from_secs(2), ..patient() };
+    let bridges = bridges(&json!({"a": line.server("a", &[])}), limits);
+    assert_eq!(text(&bridges, "anna", "a", "echo", json!({"message": "hi"})).await, "hi");
     let first = line.next("a", "started").await.pid;
     kill_process(Pid::from_raw(first).expect("a pid"), Signal::STOP).expect("the process lives");
-    lost(call(&bridges, "anna", "a", "echo", json!({})).await);
+    lost(briefly(&bridges, "echo").await);
     let second = line.next("a", "started").await.pid;
     assert_ne!(first, second);
     assert_eq!(text(&bridges, "anna", "a", "echo", json!({"message": "again"})).await, "again");
@@ -276,7 +269,7 @@ async fn an_unused_session_is_closed_but_not_under_a_running_call() {
 async fn old_servers_that_dislike_the_stateless_greeting_are_greeted_their_way() {
     let line = Line::open().await;
     for fault in ["offended", "nonsense", "ignores-unknown"] {
-        let limits = Limits { first_backoff: Duration::from_millis(1), connect: Duration::from_secs(1), ..patient() };
+        let limits = Limits { first_backoff: Duration::from_millis(1), connect: Duration::from_secs(3), ..patient() };
         let bridges = bridges(&json!({"a": line.server("a", &[fault])}), limits);
         if fault == "ignores-unknown" {
             // The probe uses up this attempt; the next one begins with `initialize`.
@@ -331,7 +324,7 @@ async fn check_reports_every_server() {
         "hung": line.server("hung", &["silent"]),
         "well": line.server("well", &[])
     });
-    let bridges = bridges(&servers, Limits { list: CEILING, connect: Duration::from_secs(1), ..quick() });
+    let bridges = bridges(&servers, Limits { connect: Duration::from_secs(3), ..patient() });
     let reports = bridges.check(&scope("anna")).await;
     let reports: Vec<_> = reports.into_iter().map(|report| ServerReport { millis: 0, ..report }).collect();
     let report = |server: &str, state, tools, reason: Option<&str>| ServerReport {
@@ -342,7 +335,7 @@ async fn check_reports_every_server() {
         reason: reason.map(str::to_owned),
     };
     let expected = [
-        report("hung", ServerState::Failed, 0, Some("it did not answer the greeting within 1s")),
+        report("hung", ServerState::Failed, 0, Some("it did not answer the greeting within 3s")),
         report("well", ServerState::Connected, 6, None),
         report("off", ServerState::Disabled, 0, None),
     ];

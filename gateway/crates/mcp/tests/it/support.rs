@@ -1,5 +1,6 @@
 //! Scopes, options and the event line on which the fake server reports.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +36,7 @@ pub(crate) fn patient() -> Limits {
 
 pub(crate) fn bridges(servers: &Value, limits: Limits) -> Arc<Bridges> {
     let servers = parse(&servers.to_string(), &|_| None).expect("a correct configuration");
-    let path = std::env::var_os("PATH").expect("PATH").to_string_lossy().into_owned();
+    let path = environment("PATH").expect("PATH").to_string_lossy().into_owned();
     let child_env = vec![("PATH".to_owned(), path), ("HOME".to_owned(), "/tmp".to_owned())];
     Bridges::new(servers, Options { child_env, limits, ..Options::default() })
 }
@@ -69,10 +70,15 @@ pub(crate) fn names(catalogue: &ToolCatalogue) -> Vec<&str> {
     catalogue.tools.iter().map(|tool| tool.name.as_str()).collect()
 }
 
+#[expect(clippy::disallowed_methods, reason = "where the peers are is said by whoever runs the tests")]
+fn environment(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
 /// Where the test peers are installed; a missing one fails the test that needs it.
 pub(crate) fn peer(name: &str) -> PathBuf {
     let repository = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../.."));
-    let peers = std::env::var_os("ADJUTANT_PEERS_DIR").map_or_else(|| repository.join(".peers"), PathBuf::from);
+    let peers = environment("ADJUTANT_PEERS_DIR").map_or_else(|| repository.join(".peers"), PathBuf::from);
     let path = peers.join(name);
     assert!(path.exists(), "the test peer {} is missing: run tests/peers/install", path.display());
     path
