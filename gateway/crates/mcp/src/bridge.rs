@@ -255,7 +255,12 @@ impl Bridge {
             }
         };
         drop(listing);
-        live.close(limits.kill_grace).await;
+        let close = live.close(limits.kill_grace);
+        match end {
+            // The next connection does not wait for the remains of this one.
+            End::Lost(_) => self.base.spawn(close),
+            End::Stopped | End::Unused => close.await,
+        }
         end
     }
 

@@ -88,12 +88,6 @@ pub(crate) fn call(error: ServiceError) -> CallFailure {
 }
 
 fn answered(error: &ErrorData) -> CallFailure {
-    // rmcp's own words for an answer that was on its way when the session was replaced.
-    if error.code == ErrorCode::INTERNAL_ERROR
-        && error.message.starts_with("streamable HTTP session was re-initialized")
-    {
-        return CallFailure::Lost("its session ended before the answer came".to_owned());
-    }
     let words = words(&error.message);
     match error.code {
         ErrorCode::METHOD_NOT_FOUND | ErrorCode::INVALID_PARAMS => {
@@ -138,9 +132,7 @@ fn transport(error: &DynamicTransportError) -> Transport {
         Http::HttpStatus(error) => status(error.status),
         Http::AuthRequired(_) => status(401),
         Http::InsufficientScope(_) => status(403),
-        Http::SessionExpired | Http::ReinitializationFailed(_) => {
-            Transport::Session("it ended the session and did not begin a new one".to_owned())
-        }
+        Http::SessionExpired => Transport::Session("it ended the session".to_owned()),
         Http::ResponseBodyTooLarge { .. } => Transport::Broken("it sent an answer that is too large".to_owned()),
         Http::UnexpectedServerResponse(text) => match http_status(text) {
             Some(code) => status(code),

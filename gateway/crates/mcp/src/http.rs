@@ -50,7 +50,10 @@ pub(crate) fn transport(door: &Door, config: &Http, limits: &Limits) -> Streamab
     let mut settings = StreamableHttpClientTransportConfig::with_uri(config.url.as_str())
         .custom_headers(config.headers.clone())
         .max_concurrent_requests(CONCURRENT)
-        .max_sse_event_size(limits.message_bytes);
+        .max_sse_event_size(limits.message_bytes)
+        // The library would begin a new session and send the refused request again by itself. That
+        // is safe (404 means not run) but keeps the old list of tools: the bridge does it instead.
+        .reinit_on_expired_session(false);
     settings.retry_config = Arc::new(backoff);
     StreamableHttpClientTransport::with_client(door.clone(), settings)
 }

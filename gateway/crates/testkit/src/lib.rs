@@ -7,6 +7,7 @@
     reason = "test support: a failure here is a failed test"
 )]
 
+pub mod effects;
 pub mod model;
 pub mod provider;
 pub mod tools;

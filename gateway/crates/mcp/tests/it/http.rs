@@ -68,6 +68,9 @@ async fn a_call_that_meets_a_forgotten_session_runs_once_in_a_new_one() {
     fake.forgotten.lock().await.insert("session-1".to_owned());
     assert_eq!(text(&bridges, "anna", "a", "whoami", json!({})).await, "session-2");
     assert_eq!(fake.executed.load(Ordering::SeqCst), 2);
+    // The tools were read again: whoever forgets sessions may have been replaced.
+    fake.next("tools/list").await;
+    fake.next("tools/list").await;
     bridges.shutdown().await;
 }
 
@@ -97,7 +100,7 @@ async fn a_call_under_way_when_the_session_is_forgotten_is_lost_and_not_sent_aga
     };
     let (lost, counted) = futures::future::join(under_way, then).await;
     assert_eq!(counted, "2");
-    let reason = "the MCP server \"a\" gave no result: its session ended before the answer came";
+    let reason = "the MCP server \"a\" gave no result: the connection was lost before the answer came";
     assert_eq!(lost, Err(ToolError::Lost(reason.to_owned())));
     assert_eq!(calls.load(Ordering::SeqCst), 1);
     bridges.shutdown().await;

@@ -1,0 +1,1 @@
+//! The server on a port of its own, in this process, against a real database.
