@@ -51,6 +51,18 @@ limits! {
     WS_QUEUE_FRAMES: usize = 1_024, items;
     /// Bytes waiting for one slow WebSocket before it is closed.
     WS_QUEUE_BYTES: usize = 256 * 1024, bytes;
+    /// Requests of one WebSocket that wait for their answer; reading pauses at more.
+    WS_REQUESTS: usize = 32, items;
+    /// Bad frames in a row before a WebSocket is closed.
+    WS_BAD_FRAMES: usize = 32, items;
+    /// Threads that one WebSocket names in resume frames while it is open.
+    WS_NAMED_THREADS: usize = 1_000, items;
+    /// Threads whose position one WebSocket remembers; quiet ones beyond it are forgotten.
+    WS_THREADS: usize = 4_096, items;
+    /// Between two pings of a WebSocket; one that said nothing since the last is cut.
+    WS_PING: u64 = 30_000, milliseconds;
+    /// Waiting for the other side's end when a WebSocket is closed.
+    WS_CLOSE: u64 = 2_000, milliseconds;
     /// A write to a WebSocket or response that makes no progress.
     WRITE_STALL: u64 = 20_000, milliseconds;
     /// Threads named in one resume frame.

@@ -1,6 +1,7 @@
 //! Where the server is and how connections to it behave: logins, limits, and the hook that cleans a connection
 //! between two uses. Who may use a connection is decided in `store`.
 
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -112,6 +113,14 @@ impl Settings {
     }
 }
 
+/// The URL of a role on a server that listens on a unix socket alone, such as the embedded one.
+pub fn socket_url(socket_dir: &Path, port: u16, role: &str, password: &str, database: &str) -> SecretString {
+    let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20");
+    let (role, password, database) = (encode(role), encode(password), encode(database));
+    let host = encode(&socket_dir.to_string_lossy());
+    format!("postgres://{role}:{password}@localhost:{port}/{database}?host={host}").into()
+}
+
 pub(crate) fn app_pool(login: &Login) -> PgPool {
     pool(limits::DB_CONNECTIONS, &login.options)
 }
@@ -206,6 +215,15 @@ mod tests {
             let error = login(bad).err().expect(bad).to_string();
             assert!(error.contains("SYSTEM_DB_URL") && !error.contains("secret"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_socket_url_survives_odd_characters() {
+        let url = socket_url(Path::new("/run/a b+c/é"), 5433, APP_ROLE, "p@:/ +%", "x");
+        let login = Login::parse(&url, "SYSTEM_DB_URL").unwrap();
+        assert_eq!(login.options.get_socket().unwrap(), Path::new("/run/a b+c/é"));
+        assert_eq!(login.options.get_port(), 5433);
+        assert_eq!(login.password.unwrap().expose_secret(), "p@:/ +%");
     }
 
     #[test]

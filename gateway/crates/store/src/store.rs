@@ -6,7 +6,7 @@ use std::sync::Arc;
 use adjutant_core::clock::Clock;
 use adjutant_core::scope::Owner;
 use chrono::SecondsFormat;
-use sqlx::postgres::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPool};
 
 use crate::error::StoreError;
 use crate::tx::{SystemTx, Tx};
@@ -15,12 +15,19 @@ use crate::tx::{SystemTx, Tx};
 pub struct Store {
     app: PgPool,
     system: PgPool,
+    /// For the one dedicated connection of a replica.
+    listening: PgConnectOptions,
     test_clock: Option<Arc<dyn Clock>>,
 }
 
 impl Store {
-    pub(crate) fn new(app: PgPool, system: PgPool, test_clock: Option<Arc<dyn Clock>>) -> Self {
-        Self { app, system, test_clock }
+    pub(crate) fn new(
+        app: PgPool,
+        system: PgPool,
+        listener: PgConnectOptions,
+        test_clock: Option<Arc<dyn Clock>>,
+    ) -> Self {
+        Self { app, system, listener, test_clock }
     }
 
     /// Runs `work` in a transaction that sees the rows of `owner` alone: commits when it returns `Ok`, else rolls back.
@@ -70,6 +77,14 @@ impl Store {
 
     pub(crate) fn system_pool(&self) -> &PgPool {
         &self.system
+    }
+
+    pub(crate) fn listening(&self) -> &PgConnectOptions {
+        &self.listening
+    }
+
+    pub(crate) fn listener(&self) -> &PgConnectOptions {
+        &self.listener
     }
 
     /// The injected time as `app_now()` reads it; empty means the database's own clock.

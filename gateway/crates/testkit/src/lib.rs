@@ -7,6 +7,8 @@
     reason = "test support: a failure here is a failed test"
 )]
 
+pub mod cluster;
+pub mod db;
 pub mod effects;
 pub mod model;
 pub mod provider;

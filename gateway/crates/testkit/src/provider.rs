@@ -70,7 +70,11 @@ fn text_of(content: &Value) -> String {
 pub enum Piece {
     Text(String),
     /// A whole tool call; `arguments` is sent as written.
-    Call { id: String, name: String, arguments: String },
+    Call {
+        id: String,
+        name: String,
+        arguments: String,
+    },
     /// Waits until the test gives a permit.
     Hold(Arc<Semaphore>),
     /// Ends the connection here, without a terminal marker.

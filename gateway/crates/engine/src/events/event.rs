@@ -109,12 +109,24 @@ pub enum Live {
     Delta(Delta),
 }
 
+impl Live {
+    pub fn thread(&self) -> ThreadId {
+        match self {
+            Self::Durable { thread, .. } => *thread,
+            Self::Delta(delta) => delta.thread,
+        }
+    }
+}
+
 /// A piece of the answer that is being written.
 #[derive(Debug, Clone)]
 pub struct Delta {
     pub thread: ThreadId,
     pub run: RunId,
     pub message: MessageId,
+    /// Which attempt at the message it is part of. A model call repeated after a fault writes the same message
+    /// from its beginning, under a new number.
+    pub attempt: u64,
     /// Where it belongs: UTF-16 code units of the message before it.
     pub offset: usize,
     pub text: Arc<str>,

@@ -1,8 +1,8 @@
 //! From the worker of a run to whoever listens on this replica. Wake-ups are hints: a listener that
 //! falls behind is dropped and reads what it missed from the store.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use adjutant_core::ids::{MessageId, RunId, ThreadId};
@@ -17,6 +17,8 @@ use super::event::{Delta, Event, Live};
 pub struct Hub {
     owners: Mutex<HashMap<Owner, Channel>>,
     order: Mutex<HashMap<ThreadId, Weak<tokio::sync::Mutex<()>>>>,
+    /// Numbers the attempts at answers.
+    attempts: AtomicU64,
 }
 
 #[derive(Default)]
@@ -29,6 +31,7 @@ struct Channel {
 struct Answer {
     run: RunId,
     message: MessageId,
+    attempt: u64,
     text: String,
     /// Length of `text` in UTF-16 code units.
     length: usize,
@@ -38,12 +41,13 @@ struct Listener {
     interest: Interest,
     sender: mpsc::Sender<Live>,
     waiting_bytes: Arc<AtomicUsize>,
+    named: Arc<Mutex<HashSet<ThreadId>>>,
 }
 
 /// What a listener wants to hear of its owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interest {
-    /// All threads that are not hidden.
+    /// All threads that are not hidden, and hidden ones that are named with [`Subscription::name`].
     VisibleThreads,
     /// One run, wherever it is.
     Run(RunId),
@@ -53,9 +57,24 @@ pub enum Interest {
 pub struct Subscription {
     receiver: mpsc::Receiver<Live>,
     waiting_bytes: Arc<AtomicUsize>,
+    named: Arc<Mutex<HashSet<ThreadId>>>,
 }
 
 impl Subscription {
+    /// From now on this thread is heard even if it is hidden.
+    pub fn name(&self, thread: ThreadId) {
+        self.named.lock().insert(thread);
+    }
+
+    pub fn forget(&self, thread: ThreadId) {
+        self.named.lock().remove(&thread);
+    }
+
+    /// How many threads are named.
+    pub fn named(&self) -> usize {
+        self.named.lock().len()
+    }
+
     pub async fn next(&mut self) -> Option<Live> {
         let live = self.receiver.recv().await?;
         self.waiting_bytes.fetch_sub(weight(&live), Ordering::Relaxed);
@@ -74,13 +93,15 @@ impl Hub {
     pub fn subscribe(&self, owner: &Owner, interest: Interest) -> Subscription {
         let (sender, receiver) = mpsc::channel(limits::WS_QUEUE_FRAMES);
         let waiting_bytes = Arc::new(AtomicUsize::new(0));
-        let listener = Listener { interest, sender, waiting_bytes: Arc::clone(&waiting_bytes) };
+        let named = Arc::new(Mutex::new(HashSet::new()));
+        let listener =
+            Listener { interest, sender, waiting_bytes: Arc::clone(&waiting_bytes), named: Arc::clone(&named) };
         let mut owners = self.owners.lock();
         let listeners = &mut owners.entry(owner.clone()).or_default().listeners;
         listeners.retain(|listener| !listener.sender.is_closed());
         listeners.push(listener);
         drop(owners);
-        Subscription { receiver, waiting_bytes }
+        Subscription { receiver, waiting_bytes, named }
     }
 
     /// Whether anybody listens for this owner here.
@@ -127,9 +148,9 @@ impl Hub {
     pub fn publish_delta(&self, owner: &Owner, place: &Place, text: &str) {
         let mut owners = self.owners.lock();
         let channel = owners.entry(owner.clone()).or_default();
-        let answer = channel.answers.entry(place.thread).or_insert_with(|| place.empty_answer());
+        let answer = channel.answers.entry(place.thread).or_insert_with(|| self.empty_answer(place));
         if answer.message != place.message {
-            *answer = place.empty_answer();
+            *answer = self.empty_answer(place);
         }
         let offset = answer.length;
         answer.text.push_str(text);
@@ -137,8 +158,14 @@ impl Hub {
         if channel.listeners.is_empty() {
             return;
         }
-        let delta =
-            Delta { thread: place.thread, run: place.run, message: place.message, offset, text: Arc::from(text) };
+        let delta = Delta {
+            thread: place.thread,
+            run: place.run,
+            message: place.message,
+            attempt: answer.attempt,
+            offset,
+            text: Arc::from(text),
+        };
         channel.send(&Live::Delta(delta), place.hidden);
     }
 
@@ -163,9 +190,15 @@ impl Hub {
             thread,
             run: answer.run,
             message: answer.message,
+            attempt: answer.attempt,
             offset: 0,
             text: Arc::from(answer.text.as_str()),
         })
+    }
+
+    fn empty_answer(&self, place: &Place) -> Answer {
+        let attempt = self.attempts.fetch_add(1, Ordering::Relaxed);
+        Answer { run: place.run, message: place.message, attempt, text: String::new(), length: 0 }
     }
 }
 
@@ -176,12 +209,6 @@ pub struct Place {
     pub run: RunId,
     pub message: MessageId,
     pub hidden: bool,
-}
-
-impl Place {
-    fn empty_answer(&self) -> Answer {
-        Answer { run: self.run, message: self.message, text: String::new(), length: 0 }
-    }
 }
 
 const SWEEP_AT: usize = 1_024;
@@ -209,7 +236,7 @@ impl Channel {
 impl Listener {
     fn wants(&self, live: &Live, hidden: bool) -> bool {
         match (self.interest, live) {
-            (Interest::VisibleThreads, _) => !hidden,
+            (Interest::VisibleThreads, _) => !hidden || self.named.lock().contains(&live.thread()),
             (Interest::Run(run), Live::Delta(delta)) => delta.run == run,
             (Interest::Run(run), Live::Durable { events, .. }) => events.iter().any(|event| event.run_id == run),
         }

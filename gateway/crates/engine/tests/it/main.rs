@@ -1,0 +1,16 @@
+//! The engine against a real database, with a scripted model and scripted tools.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a failure here is a failed test"
+)]
+
+adjutant_testkit::launcher!();
+
+mod consent;
+mod queue;
+mod recovery;
+mod submit;
+mod support;
