@@ -4,5 +4,6 @@
 
 pub mod engine;
 pub mod events;
+mod notices;
 pub mod runs;
 pub mod supervisor;

@@ -1,6 +1,7 @@
 //! The only place that spawns tasks. It names them, catches their panics and ends them: first it
 //! asks, then it waits.
 
+use std::any::Any;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -24,18 +25,23 @@ impl Supervisor {
 
     /// Runs a task to its end; a panic in it is counted and logged, nothing else is harmed.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let panics = Arc::clone(&self.panics);
+        let this = self.clone();
         self.tracker.spawn(async move {
             if let Err(panic) = AssertUnwindSafe(task).catch_unwind().await {
-                panics.fetch_add(1, Ordering::Relaxed);
-                let reason = panic
-                    .downcast_ref::<String>()
-                    .map(String::as_str)
-                    .or_else(|| panic.downcast_ref::<&str>().copied())
-                    .unwrap_or("no message");
-                tracing::error!(task.name = name, reason, "a task panicked");
+                this.caught(name, panic.as_ref());
             }
         });
+    }
+
+    /// Counts and logs a panic that was caught elsewhere.
+    pub fn caught(&self, name: &'static str, panic: &(dyn Any + Send)) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
+        let reason = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("no message");
+        tracing::error!(task.name = name, reason, "a task panicked");
     }
 
     /// Runs work that blocks its thread.

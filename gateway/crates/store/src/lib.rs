@@ -4,24 +4,17 @@
 
 pub mod approvals;
 pub mod check;
-pub mod check;
 pub mod diagnose;
 pub mod error;
 pub mod events;
 pub mod hints;
 pub mod keys;
-pub mod keys;
 pub mod ledger;
-pub mod listen;
 pub mod listen;
 pub mod messages;
 pub mod migrate;
 mod password;
 pub mod pool;
-pub mod migrate;
-pub mod pool;
-mod password;
-mod roles;
 mod roles;
 pub mod runs;
 pub mod steps;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use adjutant_core::ids::{RunId, ThreadId};
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use sqlx::{Connection, Executor};
+use sqlx::Executor;
 
 use crate::error::StoreError;
 use crate::hints::CHANNEL;
@@ -68,7 +68,7 @@ impl Replica {
                 Ok(sqlx::query_scalar!(r#"select replica_number() as "number!""#).fetch_one(tx.conn()).await?)
             })
             .await?;
-        let options = with_limits(store.listener().clone()).application_name(&format!("adjutant replica {number}"));
+        let options = with_limits(store.listening().clone()).application_name(&format!("adjutant replica {number}"));
         let mut replica = Self { number, options, listener: None, wait: FIRST_WAIT, peers: Vec::new() };
         replica.connect().await?;
         Ok(replica)

@@ -15,7 +15,7 @@ use crate::tx::{SystemTx, Tx};
 pub struct Store {
     app: PgPool,
     system: PgPool,
-    /// For the one dedicated connection of a replica.
+    /// For the one connection that listens: it is held for good, so it does not come out of a pool.
     listening: PgConnectOptions,
     test_clock: Option<Arc<dyn Clock>>,
 }
@@ -24,10 +24,10 @@ impl Store {
     pub(crate) fn new(
         app: PgPool,
         system: PgPool,
-        listener: PgConnectOptions,
+        listening: PgConnectOptions,
         test_clock: Option<Arc<dyn Clock>>,
     ) -> Self {
-        Self { app, system, listener, test_clock }
+        Self { app, system, listening, test_clock }
     }
 
     /// Runs `work` in a transaction that sees the rows of `owner` alone: commits when it returns `Ok`, else rolls back.
@@ -81,10 +81,6 @@ impl Store {
 
     pub(crate) fn listening(&self) -> &PgConnectOptions {
         &self.listening
-    }
-
-    pub(crate) fn listener(&self) -> &PgConnectOptions {
-        &self.listener
     }
 
     /// The injected time as `app_now()` reads it; empty means the database's own clock.

@@ -72,6 +72,20 @@ pub async fn last_seq(tx: &mut Tx, id: ThreadId) -> Result<i64, StoreError> {
     .ok_or(StoreError::NotFound)
 }
 
+/// Whether the thread is left out of lists, without a lock.
+pub async fn is_hidden(tx: &mut Tx, id: ThreadId) -> Result<bool, StoreError> {
+    let owner = tx.owner().clone();
+    sqlx::query_scalar!(
+        "select hidden from threads where user_id = $1 and profile = $2 and id = $3",
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        id.as_uuid(),
+    )
+    .fetch_optional(tx.conn())
+    .await?
+    .ok_or(StoreError::NotFound)
+}
+
 /// What a commit changes in its thread.
 #[derive(Debug, Clone, Copy)]
 pub struct Advance {

@@ -109,6 +109,20 @@ impl Hub {
         self.owners.lock().get(owner).is_some_and(|channel| !channel.listeners.is_empty())
     }
 
+    /// Everybody who has listeners here.
+    pub fn owners_listening(&self) -> Vec<Owner> {
+        let owners = self.owners.lock();
+        owners.iter().filter(|(_, channel)| !channel.listeners.is_empty()).map(|(owner, _)| owner.clone()).collect()
+    }
+
+    /// Drops all listeners: something may have been missed, and each reads it from the store.
+    pub fn drop_listeners(&self) {
+        self.owners.lock().retain(|_, channel| {
+            channel.listeners.clear();
+            !channel.is_empty()
+        });
+    }
+
     /// The lock under which events of a thread are committed and then published, so that this
     /// replica publishes them in the order of their numbers.
     pub fn order_of(&self, thread: ThreadId) -> Arc<tokio::sync::Mutex<()>> {

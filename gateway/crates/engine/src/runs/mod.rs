@@ -1,7 +1,7 @@
 //! Runs, from submission to their end.
 
 mod acting;
-mod commit;
+pub(crate) mod commit;
 pub mod control;
 mod driver;
 mod gathering;

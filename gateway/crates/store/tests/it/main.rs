@@ -1,2 +1,16 @@
 //! The store against a real server, as the application role.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a failure here is a failed test"
+)]
+
+adjutant_testkit::launcher!();
+
+mod catalog;
 mod doors;
+mod isolation;
+mod keys;
+mod start;

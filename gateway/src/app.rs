@@ -1,0 +1,76 @@
+//! What all doors share. Built once by `boot` and passed; cheap to clone.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use adjutant_engine::engine::Engine;
+use adjutant_engine::supervisor::Supervisor;
+use adjutant_mcp::pool::Bridges;
+use adjutant_store::store::Store;
+use tokio::sync::oneshot;
+
+use crate::auth::keys::Keys;
+use crate::auth::limiter::Limiter;
+use crate::config::Config;
+use crate::http::error::Problem;
+
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    keys: Keys,
+    limiter: Limiter,
+    config: Config,
+    bridges: Arc<Bridges>,
+}
+
+impl App {
+    pub fn new(engine: Engine, keys: Keys, config: Config, bridges: Arc<Bridges>) -> Self {
+        Self(Arc::new(Inner { engine, keys, limiter: Limiter::default(), config, bridges }))
+    }
+
+    pub fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    pub fn store(&self) -> &Store {
+        self.0.engine.store()
+    }
+
+    pub fn keys(&self) -> &Keys {
+        &self.0.keys
+    }
+
+    /// Counts wrong keys per address.
+    pub fn limiter(&self) -> &Limiter {
+        &self.0.limiter
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    pub fn bridges(&self) -> &Arc<Bridges> {
+        &self.0.bridges
+    }
+
+    pub fn supervisor(&self) -> &Supervisor {
+        self.0.engine.supervisor()
+    }
+
+    /// Runs work to its end also when the client goes away: what is half done, such as a run that was
+    /// taken up but has no worker yet, would stay so.
+    pub async fn to_the_end<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let (done, result) = oneshot::channel();
+        self.supervisor().spawn(name, async move {
+            let _ = done.send(work.await);
+        });
+        // The sender is dropped only by a panic, which the supervisor has logged.
+        result.await.map_err(|_| Problem::internal())
+    }
+}

@@ -1,0 +1,8 @@
+//! Who is calling: keys, their cache, and the address that tries too many wrong ones.
+
+pub mod identity;
+pub mod key;
+pub mod keys;
+pub mod limiter;
+pub mod presented;
+pub mod socket;

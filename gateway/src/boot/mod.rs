@@ -1,0 +1,1 @@
+//! Builds the application, wires its ports, serves and stops.

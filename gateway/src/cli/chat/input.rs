@@ -1,0 +1,54 @@
+//! What the person types, line by line, and the secret that must not be seen.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _, stdin};
+use std::path::Path;
+use std::thread;
+
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use secrecy::SecretString;
+use tokio::sync::mpsc;
+
+/// Lines from a terminal; from a pipe the whole of it is one message. Closed at the end of the input.
+///
+/// A thread of its own, because a read from a terminal cannot be taken back: it must not keep the runtime from ending.
+pub(super) fn messages() -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel(16);
+    thread::spawn(move || {
+        if stdin().is_terminal() {
+            for line in stdin().lock().lines() {
+                let Ok(line) = line else { return };
+                if sender.blocking_send(line).is_err() {
+                    return;
+                }
+            }
+        } else {
+            let mut whole = Vec::new();
+            if stdin().lock().read_to_end(&mut whole).is_ok() {
+                let _ = sender.blocking_send(String::from_utf8_lossy(&whole).into_owned());
+            }
+        }
+    });
+    receiver
+}
+
+/// The first line of a file that holds a key.
+pub(super) fn key_in(file: &Path) -> Result<SecretString, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
+    Ok(text.lines().next().unwrap_or_default().trim().to_owned().into())
+}
+
+/// Asks for the key on the terminal, without showing it.
+pub(super) fn ask_for_key() -> io::Result<SecretString> {
+    let terminal = stdin();
+    let shown = tcgetattr(&terminal)?;
+    let mut hidden = shown.clone();
+    hidden.local_modes.remove(LocalModes::ECHO);
+    io::stderr().write_all(b"API key: ")?;
+    tcsetattr(&terminal, OptionalActions::Flush, &hidden)?;
+    let mut line = String::new();
+    let read = terminal.lock().read_line(&mut line);
+    tcsetattr(&terminal, OptionalActions::Flush, &shown)?;
+    io::stderr().write_all(b"\n")?;
+    read?;
+    Ok(line.trim().to_owned().into())
+}

@@ -1,0 +1,79 @@
+//! Settings, read once from the environment: the only module that reads it. All faults are reported
+//! together. Deliberately absent: bounds, which are in `adjutant_core::limits`.
+
+pub mod client;
+pub mod data;
+pub mod database;
+pub mod doors;
+pub mod environment;
+pub mod mcp;
+pub mod model;
+mod names;
+pub mod owner;
+
+use self::data::Data;
+use self::database::Database;
+use self::doors::Doors;
+use self::environment::{Environment, Faults, Reader};
+use self::mcp::Mcp;
+use self::model::Model;
+use self::owner::Owner;
+
+const LOG: &str = "ADJUTANT_LOG";
+const DEFAULT_LOG: &str = "info";
+
+/// All settings of a server.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub data: Data,
+    pub database: Database,
+    pub doors: Doors,
+    pub owner: Owner,
+    pub model: Model,
+    pub mcp: Mcp,
+    /// Directives of the log filter, as `info` or `warn,adjutant=debug`.
+    pub log: String,
+}
+
+impl Config {
+    pub fn read(environment: &Environment) -> Result<Self, Faults> {
+        let mut reader = Reader::new(environment);
+        reader.refuse_unknown();
+        let data = Data::read(&mut reader);
+        let config = Self {
+            database: Database::read(&mut reader),
+            doors: Doors::read(&mut reader),
+            owner: Owner::read(&mut reader),
+            model: Model::read(&mut reader),
+            mcp: Mcp::read(&mut reader, &data),
+            data,
+            log: log(environment),
+        };
+        reader.finish(config)
+    }
+}
+
+/// The log filter alone, which is needed before anything can be reported.
+pub fn log(environment: &Environment) -> String {
+    environment.get(LOG).unwrap_or(DEFAULT_LOG).to_owned()
+}
+
+/// What commands need that work on the database alone: a model set up wrongly does not stand in their way.
+#[derive(Debug, Clone)]
+pub struct DatabaseConfig {
+    pub data: Data,
+    pub database: Database,
+    pub owner: Owner,
+}
+
+impl DatabaseConfig {
+    pub fn read(environment: &Environment) -> Result<Self, Faults> {
+        let mut reader = Reader::new(environment);
+        let data = Data::read(&mut reader);
+        let config = Self { data, database: Database::read(&mut reader), owner: Owner::read(&mut reader) };
+        reader.finish(config)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! Reading a request's body within its bounds: size, time, type, encoding, depth.
+
+use adjutant_core::limits;
+use axum::extract::{FromRequest, Request};
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+
+use super::error::Problem;
+use crate::app::App;
+
+/// Reads a JSON document of at most `limit` bytes.
+pub async fn json<T: DeserializeOwned>(request: Request, limit: usize) -> Result<T, Problem> {
+    expect_json(request.headers())?;
+    parse(&read(request, limit).await?)
+}
+
+/// For routes that take no parameters in their body: nothing, or an object, whose fields are ignored.
+#[derive(Debug, Clone, Copy)]
+pub struct NoBody;
+
+impl FromRequest<App> for NoBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _app: &App) -> Result<Self, Problem> {
+        let typed = expect_json(request.headers());
+        let body = read(request, limits::HTTP_BODY_BYTES).await?;
+        if !body.is_empty() {
+            typed?;
+            parse::<serde_json::Map<String, serde_json::Value>>(&body)?;
+        }
+        Ok(Self)
+    }
+}
+
+fn expect_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let refuse = |detail| Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if essence != "application/json" {
+        return refuse("send the body as Content-Type: application/json");
+    }
+    if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return refuse("send the body without Content-Encoding");
+    }
+    Ok(())
+}
+
+async fn read(request: Request, limit: usize) -> Result<Bytes, Problem> {
+    let too_large = || {
+        let detail = format!("the body is longer than {limit} bytes");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+    };
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > limit as u64) {
+        return Err(too_large());
+    }
+    let body = Limited::new(request.into_body(), limit).collect();
+    match tokio::time::timeout(limits::BODY_READ, body).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(Problem::bad_request("body_incomplete", "the body ended before it was complete")),
+        Err(_) => {
+            let detail = "the body did not arrive in time";
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail))
+        }
+    }
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    let text = str::from_utf8(body).map_err(|_| Problem::bad_request("invalid_utf8", "the body is not UTF-8"))?;
+    serde_json::from_str(text).map_err(|error| {
+        let code = if error.is_data() { "invalid_body" } else { "invalid_json" };
+        // The text may quote a value of the request at length.
+        let mut detail = format!("the body cannot be read: {error}");
+        let cut = detail.floor_char_boundary(DETAIL_LONGEST);
+        detail.truncate(cut);
+        Problem::bad_request(code, detail)
+    })
+}
+
+const DETAIL_LONGEST: usize = 240;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn code(body: &[u8]) -> Option<&'static str> {
+        parse::<Vec<Value>>(body).err().map(|problem| problem.code)
+    }
+
+    #[test]
+    fn bad_bodies_have_their_codes() {
+        assert_eq!(code(b"[]"), None);
+        assert_eq!(code(b"[1"), Some("invalid_json"));
+        assert_eq!(code(b"{}"), Some("invalid_body"));
+        assert_eq!(code(b"[\"\xff\"]"), Some("invalid_utf8"));
+        assert_eq!(code("[".repeat(10_000).as_bytes()), Some("invalid_json"));
+        assert_eq!(code(b"[\"\x00\"]"), Some("invalid_json"));
+        assert_eq!(code(b"[\"\\ud800\"]"), Some("invalid_json"));
+    }
+
+    #[test]
+    fn a_refusal_quotes_no_long_value() {
+        let long = format!("\"{}\"", "ä".repeat(1_000));
+        let problem = parse::<Vec<Value>>(long.as_bytes()).unwrap_err();
+        assert!(problem.detail.len() <= DETAIL_LONGEST);
+    }
+}

@@ -1,0 +1,194 @@
+//! The one place where errors become answers: status, stable code, one safe sentence. WebSocket frames
+//! and the chat completion door use the same codes.
+
+use std::borrow::Cow;
+
+use adjutant_core::message::InvalidMessage;
+use adjutant_engine::runs::control::ControlError;
+use adjutant_engine::runs::submission::SubmitError;
+use adjutant_llm::unconfigured::Unconfigured;
+use adjutant_store::error::StoreError;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+
+/// An RFC 9457 problem document with the extra members `code` and `requestId`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub status: StatusCode,
+    pub code: &'static str,
+    /// One sentence that is safe to show.
+    pub detail: Cow<'static, str>,
+}
+
+impl Problem {
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, code, detail: detail.into() }
+    }
+
+    pub fn bad_request(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    /// Equal for every missing or wrong key.
+    pub fn unauthorized() -> Self {
+        let detail = "send a valid key as X-API-Key or as Authorization: Bearer";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+    }
+
+    /// Equal for unknown ids and for those of other people.
+    pub fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here by that name")
+    }
+
+    pub fn internal() -> Self {
+        let detail = "the server met an error of its own; the request id finds it in the log";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    }
+
+    /// The body. `request_id` is empty where no request is known.
+    pub fn document(&self, request_id: &str) -> Vec<u8> {
+        let document = Document {
+            kind: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            code: self.code,
+            request_id,
+        };
+        serde_json::to_vec(&document).unwrap_or_default()
+    }
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    code: &'a str,
+    #[serde(rename = "requestId", skip_serializing_if = "str::is_empty")]
+    request_id: &'a str,
+}
+
+impl IntoResponse for Problem {
+    /// The middleware `guard::frame` writes the body anew with the request's id.
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(self.document("")));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        match self.status {
+            StatusCode::SERVICE_UNAVAILABLE => drop(headers.insert(RETRY_AFTER, HeaderValue::from_static("2"))),
+            StatusCode::TOO_MANY_REQUESTS => drop(headers.insert(RETRY_AFTER, HeaderValue::from_static("60"))),
+            _ => {}
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// The stable code and the sentence of an error, for doors that speak another form than HTTP.
+pub fn code_and_sentence<'a, E>(error: &'a E) -> (&'static str, Cow<'static, str>)
+where
+    Problem: From<&'a E>,
+{
+    let problem = Problem::from(error);
+    (problem.code, problem.detail)
+}
+
+impl From<&StoreError> for Problem {
+    fn from(error: &StoreError) -> Self {
+        match error {
+            StoreError::NotFound => Self::not_found(),
+            StoreError::Conflict(_) | StoreError::FenceLost => {
+                Self::new(StatusCode::CONFLICT, "conflict", "something else changed this at the same time; try again")
+            }
+            StoreError::Invalid(_) => {
+                Self::bad_request("invalid_value", "the request holds a value that cannot be stored")
+            }
+            StoreError::Unavailable(_) => {
+                tracing::warn!(error = error as &(dyn std::error::Error + 'static), "the database is unavailable");
+                let detail = "the database cannot be reached at the moment; try again soon";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "database_unavailable", detail)
+            }
+            StoreError::Bug(_) => {
+                tracing::error!(error = error as &(dyn std::error::Error + 'static), "a database statement failed");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl From<&InvalidMessage> for Problem {
+    fn from(error: &InvalidMessage) -> Self {
+        match error {
+            InvalidMessage::Empty => Self::bad_request("message_empty", error.to_string()),
+            InvalidMessage::TooLong => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "message_too_long", error.to_string())
+            }
+            InvalidMessage::ClientMessageId => Self::bad_request("invalid_client_message_id", error.to_string()),
+        }
+    }
+}
+
+impl From<&SubmitError> for Problem {
+    fn from(error: &SubmitError) -> Self {
+        match error {
+            SubmitError::Message(invalid) => invalid.into(),
+            SubmitError::NoThread => Self::new(StatusCode::NOT_FOUND, "thread_not_found", "there is no such thread"),
+            SubmitError::NoParent => {
+                let detail = "there is no such message in this thread to answer to";
+                Self::new(StatusCode::NOT_FOUND, "parent_not_found", detail)
+            }
+            SubmitError::QueueFull => {
+                let detail = "too many messages wait in this thread; send this one when an answer has come";
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", detail)
+            }
+            SubmitError::ModelNotConfigured => {
+                let advice = Unconfigured::error();
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, advice.kind.code(), advice.message)
+            }
+            SubmitError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<&ControlError> for Problem {
+    fn from(error: &ControlError) -> Self {
+        match error {
+            ControlError::NotFound => Self::not_found(),
+            ControlError::AlreadyDecided => {
+                Self::new(StatusCode::CONFLICT, "already_decided", "this was decided before")
+            }
+            ControlError::NotQuarantined => {
+                let detail = "the run is not quarantined, so there is nothing to decide";
+                Self::new(StatusCode::CONFLICT, "run_not_quarantined", detail)
+            }
+            ControlError::NotWaiting => {
+                let detail = "the run does not wait for these tool results";
+                Self::new(StatusCode::CONFLICT, "run_not_waiting", detail)
+            }
+            ControlError::Store(error) => error.into(),
+        }
+    }
+}
+
+macro_rules! owned {
+    ($($error:ty)*) => {$(
+        impl From<$error> for Problem {
+            fn from(error: $error) -> Self {
+                Self::from(&error)
+            }
+        }
+    )*};
+}
+
+owned! { StoreError InvalidMessage SubmitError ControlError }

@@ -1,0 +1,15 @@
+//! The HTTP doors: server, router, extractors, errors, and the routes by resource.
+
+
+pub mod body;
+pub mod error;
+pub mod extract;
+pub mod guard;
+mod health;
+pub mod page;
+pub mod path;
+pub mod router;
+pub mod runs;
+pub mod server;
+mod stall;
+pub mod threads;

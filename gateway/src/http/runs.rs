@@ -1,0 +1,220 @@
+//! Runs: what one did, and what a person does to it.
+
+use adjutant_core::ids::{ApprovalId, MessageId, RunId, StepId, ThreadId, ToolCallId};
+use adjutant_core::model::Usage;
+use adjutant_core::tool::Risk;
+use adjutant_store::approvals::Approval;
+use adjutant_store::ledger::{LedgerRow, Target};
+use adjutant_store::runs::Run;
+use adjutant_store::steps::ModelCallStep;
+use adjutant_store::{approvals, ledger, runs, steps};
+use axum::Json;
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use http::StatusCode;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::body::NoBody;
+use super::error::Problem;
+use super::extract::UserScope;
+use super::path::Id;
+use crate::app::App;
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunView {
+    pub id: RunId,
+    pub thread_id: ThreadId,
+    pub message_id: MessageId,
+    pub state: &'static str,
+    pub agent: String,
+    pub origin: String,
+    pub model: Option<String>,
+    pub usage: Usage,
+    pub error: Option<ErrorView>,
+    pub cancel_requested: bool,
+    /// How often a server died while it worked on this run.
+    pub crashes: i32,
+    pub created_at: DateTime<Utc>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Each model call, followed by the tool calls it asked for.
+    pub steps: Vec<StepView>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct ErrorView {
+    pub code: String,
+    pub message: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum StepView {
+    ModelCall {
+        number: i32,
+        id: StepId,
+        model: Option<String>,
+        stop: Option<String>,
+        error: Option<ErrorView>,
+        usage: Usage,
+        started_at: DateTime<Utc>,
+        finished_at: DateTime<Utc>,
+    },
+    ToolCall {
+        /// Of the model call that asked for it.
+        number: i32,
+        position: i32,
+        id: ToolCallId,
+        name: String,
+        server: Option<String>,
+        tool: Option<String>,
+        arguments: Value,
+        risk: Risk,
+        state: &'static str,
+        tries: i32,
+        started_at: Option<DateTime<Utc>>,
+        finished_at: Option<DateTime<Utc>>,
+        approval: Option<ApprovalView>,
+    },
+}
+
+#[derive(Debug, Serialize)]
+pub struct ApprovalView {
+    pub id: ApprovalId,
+    pub state: String,
+    pub decision: Option<&'static str>,
+    pub reason: Option<String>,
+}
+
+/// The answer to what a person did: the run changes, and events say how.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Changed {
+    pub run_id: RunId,
+}
+
+pub(super) async fn get(
+    State(app): State<App>,
+    user: UserScope,
+    Id(run): Id<RunId>,
+) -> Result<Json<RunView>, Problem> {
+    let owner = user.scope.owner();
+    let (run, model_calls, tool_calls, asked) = app
+        .store()
+        .scoped(&owner, async |tx| {
+            let found = runs::load(tx, run).await?;
+            let model_calls = steps::of_run(tx, run).await?;
+            let tool_calls = ledger::of_run(tx, run).await?;
+            Ok((found, model_calls, tool_calls, approvals::of_run(tx, run).await?))
+        })
+        .await?;
+    Ok(Json(view(run, model_calls, tool_calls, &asked)))
+}
+
+pub(super) async fn cancel(
+    State(app): State<App>,
+    user: UserScope,
+    Id(run): Id<RunId>,
+    _: NoBody,
+) -> Result<(StatusCode, Json<Changed>), Problem> {
+    let (engine, owner) = (app.engine().clone(), user.scope.owner());
+    app.to_the_end("cancel", async move { engine.cancel(&owner, run).await }).await??;
+    Ok(changed(run))
+}
+
+pub(super) async fn retry(
+    State(app): State<App>,
+    user: UserScope,
+    Id(run): Id<RunId>,
+    _: NoBody,
+) -> Result<(StatusCode, Json<Changed>), Problem> {
+    let (engine, owner) = (app.engine().clone(), user.scope.owner());
+    app.to_the_end("retry", async move { engine.retry(&owner, run).await }).await??;
+    Ok(changed(run))
+}
+
+pub(super) async fn discard(
+    State(app): State<App>,
+    user: UserScope,
+    Id(run): Id<RunId>,
+    _: NoBody,
+) -> Result<(StatusCode, Json<Changed>), Problem> {
+    let (engine, owner) = (app.engine().clone(), user.scope.owner());
+    app.to_the_end("discard", async move { engine.discard(&owner, run).await }).await??;
+    Ok(changed(run))
+}
+
+fn changed(run_id: RunId) -> (StatusCode, Json<Changed>) {
+    (StatusCode::ACCEPTED, Json(Changed { run_id }))
+}
+
+fn view(run: Run, model_calls: Vec<ModelCallStep>, tool_calls: Vec<LedgerRow>, asked: &[Approval]) -> RunView {
+    let mut steps: Vec<(i32, i32, StepView)> = Vec::with_capacity(model_calls.len() + tool_calls.len());
+    steps.extend(model_calls.into_iter().map(|step| (step.number, -1, model_call(step))));
+    steps.extend(tool_calls.into_iter().map(|row| (row.step, row.position, tool_call(row, asked))));
+    steps.sort_by_key(|(number, position, _)| (*number, *position));
+    RunView {
+        id: run.id,
+        thread_id: run.thread_id,
+        message_id: run.message_id,
+        state: run.status.as_str(),
+        agent: run.agent,
+        origin: run.origin,
+        model: run.model,
+        usage: run.usage,
+        error: error(run.error_code.zip(run.error_message)),
+        cancel_requested: run.cancel_requested,
+        crashes: run.crashes,
+        created_at: run.created_at,
+        started_at: run.started_at,
+        finished_at: run.finished_at,
+        steps: steps.into_iter().map(|(_, _, step)| step).collect(),
+    }
+}
+
+fn error(parts: Option<(String, String)>) -> Option<ErrorView> {
+    parts.map(|(code, message)| ErrorView { code, message })
+}
+
+fn model_call(step: ModelCallStep) -> StepView {
+    StepView::ModelCall {
+        number: step.number,
+        id: step.id,
+        model: step.model,
+        stop: step.stop,
+        error: error(step.error),
+        usage: step.usage,
+        started_at: step.started_at,
+        finished_at: step.finished_at,
+    }
+}
+
+fn tool_call(row: LedgerRow, asked: &[Approval]) -> StepView {
+    let (server, tool) = match row.target {
+        Target::Server { server, tool } => (Some(server), Some(tool)),
+        Target::Caller | Target::Nobody => (None, None),
+    };
+    let approval = asked.iter().find(|approval| approval.tool_call_id == row.id);
+    StepView::ToolCall {
+        number: row.step,
+        position: row.position,
+        id: row.id,
+        name: row.name,
+        server,
+        tool,
+        arguments: row.arguments,
+        risk: row.risk,
+        state: row.state.as_str(),
+        tries: row.tries,
+        started_at: row.started_at,
+        finished_at: row.finished_at,
+        approval: approval.map(|approval| ApprovalView {
+            id: approval.id,
+            state: approval.state.clone(),
+            decision: approval.decision.map(adjutant_store::approvals::Decision::as_str),
+            reason: approval.reason.clone(),
+        }),
+    }
+}

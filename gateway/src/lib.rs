@@ -1,0 +1,12 @@
+//! The gateway: doors, configuration, boot. A library so that tests can own port and end; `main` is
+//! thin. Deliberately absent: SQL, model and tool protocols, business rules.
+
+pub mod app;
+pub mod auth;
+pub mod boot;
+pub mod cli;
+pub mod config;
+pub mod http;
+pub mod telemetry;
+pub mod wire;
+pub mod ws;

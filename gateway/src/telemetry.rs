@@ -1,0 +1,1 @@
+//! Logs: to stderr, as text for people or as JSON for machines. Never prompts, message text or keys.

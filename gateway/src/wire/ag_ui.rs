@@ -1,0 +1,178 @@
+//! The part of AG-UI 1.0 that Adjutant speaks: events and messages as the protocol's schemas declare them, without any
+//! field of our own.
+
+use std::borrow::Cow;
+
+use adjutant_core::ids::{MessageId, RunId, ThreadId, ToolCallId};
+use adjutant_core::message::OutcomeKind;
+use serde::Serialize;
+use serde_json::Value;
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "type", rename_all = "SCREAMING_SNAKE_CASE", rename_all_fields = "camelCase")]
+pub enum AgUi<'a> {
+    RunStarted {
+        thread_id: ThreadId,
+        run_id: RunId,
+        input: RunInput<'a>,
+    },
+    RunFinished {
+        thread_id: ThreadId,
+        run_id: RunId,
+        outcome: RunOutcome,
+        usage: [TokenUsage<'a>; 1],
+    },
+    RunError {
+        message: &'a str,
+        code: &'a str,
+        usage: [TokenUsage<'a>; 1],
+    },
+    TextMessageStart {
+        message_id: MessageId,
+        role: &'static str,
+    },
+    TextMessageContent {
+        message_id: MessageId,
+        delta: Cow<'a, str>,
+    },
+    TextMessageEnd {
+        message_id: MessageId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        metadata: Option<EndMetadata>,
+    },
+    ToolCallStart {
+        tool_call_id: ToolCallId,
+        tool_call_name: &'a str,
+        parent_message_id: MessageId,
+    },
+    ToolCallArgs {
+        tool_call_id: ToolCallId,
+        delta: String,
+    },
+    ToolCallEnd {
+        tool_call_id: ToolCallId,
+    },
+    ToolCallResult {
+        message_id: MessageId,
+        tool_call_id: ToolCallId,
+        content: &'a str,
+        metadata: ResultMetadata,
+    },
+    Custom {
+        name: &'static str,
+        value: Value,
+    },
+}
+
+/// The message is not whole: the model's stream was cut or cancelled.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct EndMetadata {
+    pub partial: bool,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct ResultMetadata {
+    pub outcome: OutcomeKind,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum RunOutcome {
+    Success,
+    Cancelled,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TokenUsage<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<&'a str>,
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    pub total_tokens: u64,
+    pub cached_input_tokens: u64,
+}
+
+/// What a run was started with. The protocol wants the two empty lists.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunInput<'a> {
+    pub thread_id: ThreadId,
+    pub run_id: RunId,
+    pub messages: Vec<InputMessage<'a>>,
+    pub tools: [(); 0],
+    pub context: [(); 0],
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct InputMessage<'a> {
+    pub id: MessageId,
+    #[serde(flatten)]
+    pub body: InputBody<'a>,
+    #[serde(skip_serializing_if = "InputMetadata::is_empty")]
+    pub metadata: InputMetadata<'a>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "role", rename_all = "lowercase", rename_all_fields = "camelCase")]
+pub enum InputBody<'a> {
+    System {
+        content: String,
+    },
+    User {
+        content: InputContent<'a>,
+    },
+    Assistant {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        content: Option<String>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        tool_calls: Vec<InputCall<'a>>,
+    },
+    Tool {
+        tool_call_id: ToolCallId,
+        content: &'a str,
+    },
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub enum InputContent<'a> {
+    Text(&'a str),
+    Parts(Vec<InputPart<'a>>),
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum InputPart<'a> {
+    Text { text: &'a str },
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "type", rename = "function")]
+pub struct InputCall<'a> {
+    pub id: ToolCallId,
+    pub function: InputFunction<'a>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct InputFunction<'a> {
+    pub name: &'a str,
+    pub arguments: String,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InputMetadata<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_message_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_id: Option<MessageId>,
+}
+
+impl InputMetadata<'_> {
+    fn is_empty(&self) -> bool {
+        self.client_message_id.is_none() && self.parent_id.is_none()
+    }
+}

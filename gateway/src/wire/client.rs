@@ -1,0 +1,211 @@
+//! What clients send: parsed by hand, field by field, so that each fault gets its code and a sentence that names the
+//! field. Unknown fields are ignored. Whether ids exist and texts fit is for others to say.
+
+use std::str::FromStr;
+
+use adjutant_core::ids::{ApprovalId, MessageId, RunId, ThreadId};
+use adjutant_core::limits;
+use adjutant_core::message::{Part, accept_client_message_id};
+use adjutant_store::approvals::Decision;
+use serde_json::{Map, Value};
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum ClientFrame {
+    Submit(Submit),
+    Cancel { run: RunId },
+    Decide { approval: ApprovalId, decision: Decision, reason: Option<String> },
+    Resume { threads: Vec<(ThreadId, i64)> },
+}
+
+/// A message to be answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Submit {
+    pub client_message_id: String,
+    pub thread: Option<ThreadId>,
+    pub parent: Option<MessageId>,
+    pub parts: Vec<Part>,
+}
+
+/// A frame that cannot be understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadFrame {
+    pub code: &'static str,
+    /// One sentence.
+    pub message: String,
+    /// Whose message it was, where that could be read.
+    pub client_message_id: Option<String>,
+}
+
+impl BadFrame {
+    fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), client_message_id: None }
+    }
+
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new("invalid_frame", message)
+    }
+}
+
+impl ClientFrame {
+    /// `serde_json` refuses a frame that is nested too deep.
+    pub fn parse(text: &str) -> Result<Self, BadFrame> {
+        let value: Value =
+            serde_json::from_str(text).map_err(|error| BadFrame::invalid(format!("the frame is not JSON: {error}")))?;
+        let Value::Object(fields) = value else { return Err(BadFrame::invalid("the frame is not a JSON object")) };
+        let parsed = match fields.get("type") {
+            Some(Value::String(kind)) => match kind.as_str() {
+                "run.submit" => submit(&fields).map(Self::Submit),
+                "run.cancel" => id(&fields, "runId").map(|run| Self::Cancel { run }),
+                "approval.decide" => decide(&fields),
+                "resume" => resume(&fields),
+                _ => {
+                    let known = "run.submit, run.cancel, approval.decide or resume";
+                    Err(BadFrame::new("unknown_frame", format!("the type of the frame is not {known}")))
+                }
+            },
+            Some(_) => Err(BadFrame::invalid("type is not a string")),
+            None => Err(BadFrame::invalid("type is missing")),
+        };
+        parsed.map_err(|bad| BadFrame { client_message_id: readable_id(&fields), ..bad })
+    }
+}
+
+fn submit(fields: &Map<String, Value>) -> Result<Submit, BadFrame> {
+    let client_message_id = text(fields, "clientMessageId")?.to_owned();
+    let thread = optional(fields, "threadId", id)?;
+    let parent = optional(fields, "parentId", id)?;
+    if optional(fields, "mode", text)?.is_some_and(|mode| mode != "queue") {
+        return Err(BadFrame::new("unsupported_mode", "the only mode is queue"));
+    }
+    let parts = match present(fields, "content")? {
+        Value::String(text) => vec![Part::text(text.as_str())],
+        Value::Array(parts) if parts.len() > limits::MESSAGE_PARTS => {
+            return Err(BadFrame::invalid(format!("content has more than {} parts", limits::MESSAGE_PARTS)));
+        }
+        Value::Array(parts) => parts.iter().map(part).collect::<Result<_, _>>()?,
+        _ => return Err(BadFrame::invalid("content is neither a string nor an array of parts")),
+    };
+    Ok(Submit { client_message_id, thread, parent, parts })
+}
+
+fn part(part: &Value) -> Result<Part, BadFrame> {
+    let Value::Object(fields) = part else { return Err(BadFrame::invalid("a part of content is not an object")) };
+    match text(fields, "type")? {
+        "text" => Ok(Part::text(text(fields, "text")?)),
+        _ => Err(BadFrame::new("unsupported_part", "the only parts of content are those of type text")),
+    }
+}
+
+fn decide(fields: &Map<String, Value>) -> Result<ClientFrame, BadFrame> {
+    let approval = id(fields, "approvalId")?;
+    let decision = Decision::parse(text(fields, "decision")?)
+        .ok_or_else(|| BadFrame::invalid("decision is not once, always or deny"))?;
+    let reason = optional(fields, "reason", text)?;
+    if reason.is_some_and(|reason| reason.chars().count() > REASON_CHARS) {
+        return Err(BadFrame::invalid(format!("reason is longer than {REASON_CHARS} characters")));
+    }
+    Ok(ClientFrame::Decide { approval, decision, reason: reason.map(str::to_owned) })
+}
+
+/// The model reads it.
+const REASON_CHARS: usize = 2_000;
+
+fn resume(fields: &Map<String, Value>) -> Result<ClientFrame, BadFrame> {
+    let Value::Object(threads) = present(fields, "threads")? else {
+        return Err(BadFrame::invalid("threads is not an object"));
+    };
+    if threads.len() > limits::RESUME_THREADS {
+        return Err(BadFrame::invalid(format!("threads names more than {}", limits::RESUME_THREADS)));
+    }
+    let position = |(id, seq): (&String, &Value)| {
+        let id = ThreadId::from_str(id).map_err(|_| BadFrame::invalid("a key of threads is not an id"))?;
+        let seq = seq.as_i64().filter(|seq| *seq >= 0);
+        let seq = seq.ok_or_else(|| BadFrame::invalid("a value of threads is not a whole number from 0 on"))?;
+        Ok((id, seq))
+    };
+    Ok(ClientFrame::Resume { threads: threads.iter().map(position).collect::<Result<_, _>>()? })
+}
+
+fn present<'a>(fields: &'a Map<String, Value>, name: &str) -> Result<&'a Value, BadFrame> {
+    fields.get(name).ok_or_else(|| BadFrame::invalid(format!("{name} is missing")))
+}
+
+fn text<'a>(fields: &'a Map<String, Value>, name: &str) -> Result<&'a str, BadFrame> {
+    present(fields, name)?.as_str().ok_or_else(|| BadFrame::invalid(format!("{name} is not a string")))
+}
+
+fn id<T: FromStr>(fields: &Map<String, Value>, name: &str) -> Result<T, BadFrame> {
+    text(fields, name)?.parse().map_err(|_| BadFrame::invalid(format!("{name} is not an id")))
+}
+
+/// `null` means absent.
+fn optional<'a, T>(
+    fields: &'a Map<String, Value>,
+    name: &str,
+    read: impl FnOnce(&'a Map<String, Value>, &str) -> Result<T, BadFrame>,
+) -> Result<Option<T>, BadFrame> {
+    match fields.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(_) => read(fields, name).map(Some),
+    }
+}
+
+fn readable_id(fields: &Map<String, Value>) -> Option<String> {
+    let id = fields.get("clientMessageId")?.as_str()?;
+    accept_client_message_id(id).ok()?;
+    Some(id.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ID: &str = "0196f0aa-0000-7000-8000-000000000001";
+
+    #[test]
+    fn a_message_comes_as_text_or_as_parts_and_unknown_fields_are_ignored() {
+        let plain = json!({"type": "run.submit", "clientMessageId": "a", "content": "hi", "later": {"x": []}});
+        let parts = json!({
+            "type": "run.submit", "clientMessageId": "a", "threadId": ID, "parentId": null, "mode": "queue",
+            "content": [{"type": "text", "text": "h", "cache": true}, {"type": "text", "text": "i"}],
+        });
+        let submit = |thread: Option<&str>, parts: Vec<Part>| {
+            let thread = thread.map(|id| id.parse().unwrap());
+            Ok(ClientFrame::Submit(Submit { client_message_id: "a".to_owned(), thread, parent: None, parts }))
+        };
+        assert_eq!(ClientFrame::parse(&plain.to_string()), submit(None, vec![Part::text("hi")]));
+        assert_eq!(ClientFrame::parse(&parts.to_string()), submit(Some(ID), vec![Part::text("h"), Part::text("i")]));
+    }
+
+    #[test]
+    fn each_fault_has_its_code() {
+        let table = [
+            (
+                json!({"type": "run.submit", "clientMessageId": "a", "content": "x", "mode": "steer"}),
+                "unsupported_mode",
+            ),
+            (json!({"type": "run.submit", "clientMessageId": "a", "content": [{"type": "image"}]}), "unsupported_part"),
+            (json!({"type": "run.submit", "clientMessageId": "a", "content": 7}), "invalid_frame"),
+            (json!({"type": "run.submit", "clientMessageId": "a", "threadId": "x", "content": ""}), "invalid_frame"),
+            (json!({"type": "run.sumbit"}), "unknown_frame"),
+            (json!({"type": 1}), "invalid_frame"),
+            (json!([]), "invalid_frame"),
+            (json!({"type": "run.cancel"}), "invalid_frame"),
+            (json!({"type": "approval.decide", "approvalId": ID, "decision": "maybe"}), "invalid_frame"),
+            (json!({"type": "resume", "threads": {ID: -1}}), "invalid_frame"),
+            (json!({"type": "resume", "threads": {ID: 1.5}}), "invalid_frame"),
+            (json!({"type": "resume", "threads": {"x": 1}}), "invalid_frame"),
+        ];
+        for (frame, code) in table {
+            let bad = ClientFrame::parse(&frame.to_string()).unwrap_err();
+            let named = frame.get("clientMessageId").map(|_| "a");
+            assert_eq!((bad.code, bad.client_message_id.as_deref()), (code, named), "{frame}");
+        }
+        let deep = format!(r#"{{"type":"resume","x":{}"#, "[".repeat(100_000));
+        for text in ["", "{", "nul", "\u{0}", r#"{"type":"run.cancel","runId":"\ud800"}"#, &deep] {
+            assert_eq!(ClientFrame::parse(text).unwrap_err().code, "invalid_frame");
+        }
+    }
+}

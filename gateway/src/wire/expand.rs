@@ -1,0 +1,185 @@
+//! From the engine's events to frames. One durable event may become several frames; only the last bears its number, so
+//! that a client which was cut in between is sent all of them again.
+
+use std::borrow::Cow;
+
+use adjutant_core::ids::ThreadId;
+use adjutant_core::message::{Message, Part, Role};
+use adjutant_core::model::Usage;
+use adjutant_engine::events::event::{Delta, Event, EventBody, FinishedOutcome, RunStateName};
+use serde_json::{Value, json};
+
+use super::ag_ui::{
+    AgUi, EndMetadata, InputBody, InputCall, InputContent, InputFunction, InputMessage, InputMetadata, InputPart,
+    ResultMetadata, RunInput, RunOutcome, TokenUsage,
+};
+use super::server::EventFrame;
+
+/// What of an answer's text the client has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Has {
+    Nothing,
+    /// It was sent while it was written.
+    AllText,
+}
+
+/// The frames of a durable event.
+pub fn durable(thread: ThreadId, event: &Event, has: Has) -> Vec<EventFrame<'_>> {
+    let mut events = Vec::new();
+    expand(thread, event, has, &mut events);
+    let last = events.len().saturating_sub(1);
+    let mut frames = Vec::with_capacity(events.len());
+    for (index, expanded) in events.into_iter().enumerate() {
+        frames.push(EventFrame {
+            thread_id: thread,
+            run_id: event.run_id,
+            seq: (index == last).then_some(event.seq),
+            offset: matches!(expanded, AgUi::TextMessageContent { .. }).then_some(0),
+            event: expanded,
+        });
+    }
+    frames
+}
+
+/// The beginning of an answer that is being written.
+pub fn begun(delta: &Delta) -> EventFrame<'static> {
+    let event = AgUi::TextMessageStart { message_id: delta.message, role: "assistant" };
+    EventFrame { thread_id: delta.thread, run_id: delta.run, seq: None, offset: None, event }
+}
+
+/// A piece of an answer that is being written: `text` at `offset`.
+pub fn written<'a>(delta: &Delta, offset: usize, text: &'a str) -> EventFrame<'a> {
+    let event = AgUi::TextMessageContent { message_id: delta.message, delta: Cow::Borrowed(text) };
+    EventFrame { thread_id: delta.thread, run_id: delta.run, seq: None, offset: Some(offset), event }
+}
+
+fn expand<'a>(thread_id: ThreadId, event: &'a Event, has: Has, out: &mut Vec<AgUi<'a>>) {
+    let run_id = event.run_id;
+    match &event.body {
+        EventBody::RunStarted { queued } => {
+            let messages = event.messages.iter().map(|message| announced(message)).collect();
+            let input = RunInput { thread_id, run_id, messages, tools: [], context: [] };
+            out.push(AgUi::RunStarted { thread_id, run_id, input });
+            if *queued {
+                out.push(custom("run.state", json!({"state": RunStateName::Queued})));
+            }
+        }
+        EventBody::RunState { state, reason, parent_id } => {
+            let mut value = json!({"state": state});
+            if let Some(reason) = reason {
+                value["reason"] = json!(reason);
+            }
+            if let Some(parent_id) = parent_id {
+                value["parentId"] = json!(parent_id);
+            }
+            out.push(custom("run.state", value));
+        }
+        EventBody::Answer => event.messages.iter().for_each(|message| answer(message, has, out)),
+        EventBody::ToolResult => event.messages.iter().for_each(|message| results(message, out)),
+        EventBody::ApprovalRequested { approval_id, tool_call_id, name, server, tool, arguments, risk } => {
+            out.push(custom(
+                "approval.requested",
+                json!({
+                    "approvalId": approval_id, "toolCallId": tool_call_id, "name": name, "server": server, "tool": tool,
+                    "arguments": arguments, "risk": risk,
+                }),
+            ));
+        }
+        EventBody::ApprovalDecided { approval_id, tool_call_id, decision } => out.push(custom(
+            "approval.decided",
+            json!({"approvalId": approval_id, "toolCallId": tool_call_id, "decision": decision}),
+        )),
+        EventBody::RunFinished { outcome, model, usage } => {
+            let outcome = match outcome {
+                FinishedOutcome::Success => RunOutcome::Success,
+                FinishedOutcome::Cancelled => RunOutcome::Cancelled,
+            };
+            out.push(AgUi::RunFinished { thread_id, run_id, outcome, usage: [tokens(*usage, model.as_deref())] });
+        }
+        EventBody::RunFailed { code, message, usage } => {
+            out.push(AgUi::RunError { message, code, usage: [tokens(*usage, None)] });
+        }
+    }
+}
+
+fn custom(name: &'static str, value: Value) -> AgUi<'static> {
+    AgUi::Custom { name, value }
+}
+
+fn answer<'a>(message: &'a Message, has: Has, out: &mut Vec<AgUi<'a>>) {
+    let message_id = message.id;
+    let text = message.text();
+    if !text.is_empty() {
+        if has == Has::Nothing {
+            out.push(AgUi::TextMessageStart { message_id, role: "assistant" });
+            out.push(AgUi::TextMessageContent { message_id, delta: Cow::Owned(text) });
+        }
+        let metadata = message.partial.then_some(EndMetadata { partial: true });
+        out.push(AgUi::TextMessageEnd { message_id, metadata });
+    }
+    for call in message.tool_calls() {
+        let tool_call_id = call.id;
+        out.push(AgUi::ToolCallStart { tool_call_id, tool_call_name: &call.name, parent_message_id: message_id });
+        out.push(AgUi::ToolCallArgs { tool_call_id, delta: call.arguments.to_string() });
+        out.push(AgUi::ToolCallEnd { tool_call_id });
+    }
+}
+
+fn results<'a>(message: &'a Message, out: &mut Vec<AgUi<'a>>) {
+    for part in &message.parts {
+        if let Part::ToolResult(result) = part {
+            let metadata = ResultMetadata { outcome: result.outcome, truncated: result.truncated };
+            let content = result.content.as_str();
+            let (message_id, tool_call_id) = (message.id, result.call_id);
+            out.push(AgUi::ToolCallResult { message_id, tool_call_id, content, metadata });
+        }
+    }
+}
+
+fn tokens(usage: Usage, model: Option<&str>) -> TokenUsage<'_> {
+    TokenUsage {
+        model,
+        input_tokens: usage.input_tokens,
+        output_tokens: usage.output_tokens,
+        total_tokens: usage.total(),
+        cached_input_tokens: usage.cached_input_tokens,
+    }
+}
+
+fn announced(message: &Message) -> InputMessage<'_> {
+    let result = message.parts.iter().find_map(|part| match part {
+        Part::ToolResult(result) => Some(result),
+        Part::Text { .. } | Part::ToolCall(_) => None,
+    });
+    let body = match (message.role, result) {
+        (Role::Tool, Some(result)) => {
+            InputBody::Tool { tool_call_id: result.call_id, content: result.content.as_str() }
+        }
+        (Role::System, _) => InputBody::System { content: message.text() },
+        (Role::Assistant, _) => {
+            let calls = message.tool_calls().map(|call| InputCall {
+                id: call.id,
+                function: InputFunction { name: &call.name, arguments: call.arguments.to_string() },
+            });
+            let content = Some(message.text()).filter(|text| !text.is_empty());
+            InputBody::Assistant { content, tool_calls: calls.collect() }
+        }
+        (Role::User | Role::Tool, _) => InputBody::User { content: user_content(&message.parts) },
+    };
+    let client_message_id = message.client_message_id.as_deref();
+    InputMessage { id: message.id, body, metadata: InputMetadata { client_message_id, parent_id: message.parent_id } }
+}
+
+fn user_content(parts: &[Part]) -> InputContent<'_> {
+    let texts: Vec<&str> = parts
+        .iter()
+        .filter_map(|part| match part {
+            Part::Text { text } => Some(text.as_str()),
+            Part::ToolCall(_) | Part::ToolResult(_) => None,
+        })
+        .collect();
+    match texts[..] {
+        [text] => InputContent::Text(text),
+        _ => InputContent::Parts(texts.into_iter().map(|text| InputPart::Text { text }).collect()),
+    }
+}

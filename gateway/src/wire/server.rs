@@ -1,0 +1,48 @@
+//! What the server sends.
+
+use adjutant_core::ids::{MessageId, RunId, ThreadId};
+use serde::Serialize;
+
+use super::ag_ui::AgUi;
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase", rename_all_fields = "camelCase")]
+pub enum ServerFrame<'a> {
+    /// The message is committed and will be answered.
+    Ack {
+        client_message_id: &'a str,
+        thread_id: ThreadId,
+        message_id: MessageId,
+        run_id: RunId,
+        seq: i64,
+    },
+    Event(EventFrame<'a>),
+    Error {
+        code: &'a str,
+        message: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        client_message_id: Option<&'a str>,
+    },
+}
+
+/// One AG-UI event and its place.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EventFrame<'a> {
+    pub thread_id: ThreadId,
+    pub run_id: RunId,
+    /// The number of the durable event that is complete with this frame.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seq: Option<i64>,
+    /// Where the text of a content event belongs: UTF-16 code units of its message before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<usize>,
+    pub event: AgUi<'a>,
+}
+
+impl ServerFrame<'_> {
+    pub fn to_text(&self) -> String {
+        // These types hold nothing that JSON cannot say.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}

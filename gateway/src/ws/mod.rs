@@ -1,0 +1,9 @@
+//! The WebSocket: one session per socket, which carries the threads of one scope.
+
+mod carried;
+mod handshake;
+mod link;
+mod replay;
+mod requests;
+mod session;
+pub mod upgrade;
