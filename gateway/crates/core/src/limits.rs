@@ -43,6 +43,10 @@ limits! {
     OPENAI_MESSAGES: usize = 2_000, items;
     /// Tools that the caller of a chat completion may bring.
     CALLER_TOOLS: usize = 128, items;
+    /// Descriptions and schemas of those tools together.
+    CALLER_TOOL_BYTES: usize = 256 * 1024, bytes;
+    /// Levels of a JSON value from the caller of a chat completion that is kept as such.
+    OPENAI_JSON_DEPTH: usize = 64, levels;
     /// One frame from a WebSocket client.
     WS_FRAME_BYTES: usize = 512 * 1024, bytes;
     /// Read and write buffer of one WebSocket.

@@ -36,6 +36,12 @@ impl TestDb {
         let admin = pool(&cluster.admin_url("postgres"), 1);
         let statement = format!("create database {name} template {TEMPLATE} strategy file_copy");
         sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&admin).await.expect("a database for this test");
+        // A copy is open to everybody again: who may enter is not part of a template.
+        let entry = format!(
+            "revoke all on database {name} from public;
+             grant connect on database {name} to adjutant_app, adjutant_system"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(entry)).execute(&admin).await.expect("the database is closed to others");
         admin.close().await;
         let settings =
             Settings { app_url: cluster.app_url(&name).into(), admin_url: None, system_url: None, test_clock };

@@ -1,6 +1,5 @@
 //! For tests only: a real database per test, a scripted provider, model and tools.
 #![expect(
-    clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::disallowed_methods,

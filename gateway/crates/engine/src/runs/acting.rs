@@ -36,7 +36,7 @@ impl Running {
 
 /// What woke a run that waits for its calls.
 pub(super) enum Settled {
-    Call(MachineEvent, Batch),
+    Call(MachineEvent, Box<Batch>),
     Told(Vec<MachineEvent>),
     Stopping,
 }
@@ -63,7 +63,7 @@ impl Driver {
         let (outcome, content, truncated) = judged(reply, repeatable);
         let mut batch = Batch::default();
         self.settle(call, outcome, content, truncated, &mut batch);
-        Ok(Settled::Call(MachineEvent::Settled { call }, batch))
+        Ok(Settled::Call(MachineEvent::Settled { call }, Box::new(batch)))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use adjutant_core::ids::{ApprovalId, MessageId, RunId, ThreadId, ToolCallId};
 use adjutant_core::limits;
-use adjutant_core::message::{ForeignText, OutcomeKind, Part, Role, ToolResultPart};
+use adjutant_core::message::{ForeignText, Message, OutcomeKind, Part, Role, ToolResultPart};
 use adjutant_core::model::Usage;
 use adjutant_core::scope::Owner;
 use adjutant_store::approvals::Decision;
@@ -191,7 +191,7 @@ impl Engine {
                     .iter()
                     .find(|row| row.id == *call && row.target == Target::Caller && row.state == CallState::Planned);
                 let Some(row) = open else { return Err(StoreError::Conflict(WAITING.to_owned())) };
-                let asked = tail.iter().flat_map(|message| message.tool_calls()).find(|asked| asked.id == *call);
+                let asked = tail.iter().flat_map(Message::tool_calls).find(|asked| asked.id == *call);
                 let part = ToolResultPart {
                     call_id: *call,
                     provider_id: asked.map_or_else(|| call.to_string(), |asked| asked.provider_id.clone()),

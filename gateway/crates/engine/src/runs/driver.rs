@@ -144,13 +144,13 @@ impl Driver {
             } else if wants_model {
                 wants_model = false;
                 match self.think(gate.take()).await? {
-                    Thought::Happened(event, batch) => (event, batch),
+                    Thought::Happened(event, batch) => (event, *batch),
                     Thought::Unborn => return Ok(Left::Unborn),
                     Thought::Stopping => return self.release().await,
                 }
             } else {
                 match self.next_settled(&mut running).await? {
-                    Settled::Call(event, batch) => (event, batch),
+                    Settled::Call(event, batch) => (event, *batch),
                     Settled::Told(told) => {
                         events.extend(told);
                         continue;
@@ -194,7 +194,7 @@ impl Driver {
                         row.state = CallState::Started;
                     }
                 }
-                Effect::AskApproval { call } => self.ask(call, &mut batch),
+                Effect::AskApproval { call } => Self::ask(call, &mut batch),
                 Effect::Settle { call, outcome, text } => {
                     self.settle(call, outcome, ForeignText::new(text), false, &mut batch);
                 }
@@ -224,7 +224,7 @@ impl Driver {
         Ok((wanted, committed.next))
     }
 
-    fn ask(&self, call: ToolCallId, batch: &mut Batch) {
+    fn ask(call: ToolCallId, batch: &mut Batch) {
         let Some(row) = batch.planned.iter_mut().find(|row| row.id == call) else { return };
         row.state = CallState::Asking;
         let Target::Server { server, tool } = row.target.clone() else { return };

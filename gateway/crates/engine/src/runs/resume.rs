@@ -40,8 +40,7 @@ impl Engine {
             Err(error) => Err(error),
         };
         match taken {
-            Ok(()) => {}
-            Err(StoreError::FenceLost | StoreError::NotFound) => {}
+            Ok(()) | Err(StoreError::FenceLost | StoreError::NotFound) => {}
             Err(error) => {
                 tracing::warn!(run.id = %lease.run, error = ?error, "the run could not be taken up yet");
                 let left = match error {

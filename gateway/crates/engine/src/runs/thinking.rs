@@ -23,7 +23,7 @@ use crate::events::hub::Place;
 
 /// What a model call came to.
 pub(super) enum Thought {
-    Happened(MachineEvent, Batch),
+    Happened(MachineEvent, Box<Batch>),
     /// The commit that the worker waited for was not made.
     Unborn,
     Stopping,
@@ -77,7 +77,7 @@ impl Driver {
                 MachineEvent::TimeUp
             }
         };
-        Ok(Thought::Happened(happened, batch))
+        Ok(Thought::Happened(happened, Box::new(batch)))
     }
 
     /// Resolves when a person wants the run to end.

@@ -194,3 +194,27 @@ async fn a_parent_in_another_thread_is_refused() {
     assert!(matches!(refused, Err(SubmitError::NoParent)), "{refused:?}");
     assert!(try_say(&house.engine, None, &"x".repeat(200), "hi").await.is_err());
 }
+
+#[tokio::test]
+async fn five_hundred_streams_at_once_hold_no_connection() {
+    let hold = Arc::new(Semaphore::new(0));
+    let held = Arc::clone(&hold);
+    let model = FakeModel::new(move |_| vec![Move::say("a"), Move::Hold(held.clone()), Move::say("b")]);
+    let house = House::new(model, FakeTools::new()).await;
+    let sends = (0..500).map(|number| {
+        let engine = house.engine.clone();
+        async move { say(&engine, None, &format!("c{number}"), "hi").await }
+    });
+    let accepted = futures::future::join_all(sends).await;
+    // All streams are open now and stay so, yet a connection is free for everybody.
+    assert_eq!(house.engine.active_runs(), 500);
+    house.db.store.health().await.unwrap();
+    let last = say(&house.engine, None, "one more", "hi").await;
+    hold.add_permits(501);
+    let mut open: Vec<_> = accepted.iter().map(|accepted| accepted.run_id).chain([last.run_id]).collect();
+    while let Some(run) = open.pop() {
+        while !house.run(run).await.status.is_final() {
+            tokio::task::yield_now().await;
+        }
+    }
+}

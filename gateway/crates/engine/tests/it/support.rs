@@ -10,7 +10,7 @@ use adjutant_core::message::{Message, Part, Role};
 use adjutant_core::model::LlmClient;
 use adjutant_core::prompt;
 use adjutant_core::run::state::RunLimits;
-use adjutant_core::scope::{Origin, Owner, ProfileName, Role as KeyRole, Scope, UserId};
+use adjutant_core::scope::{Origin, ProfileName, Role as KeyRole, Scope, UserId};
 use adjutant_core::tool::ToolSource;
 use adjutant_engine::engine::{Engine, Parts};
 use adjutant_engine::events::event::{Event, EventBody, Live};
@@ -174,8 +174,4 @@ pub(crate) fn gapless(events: &[Event]) -> bool {
 pub(crate) fn tree(messages: &[Message]) -> BTreeMap<String, String> {
     let text = |id| messages.iter().find(|message| message.id == id).map_or("?".to_owned(), Message::text);
     messages.iter().map(|message| (message.text(), message.parent_id.map_or("root".to_owned(), text))).collect()
-}
-
-pub(crate) fn owner() -> Owner {
-    anna().owner()
 }
