@@ -303,7 +303,7 @@ create function replica_number() returns integer
 as $$ select nextval('replica_numbers')::integer $$;
 comment on function replica_number() is 'a fresh number for a starting replica, whose advisory lock (4277578, number) shows that it lives';
 
-create function runs_claim(by_replica integer, abandoned uuid[], at_most integer, lease interval)
+create function runs_claim(by_replica integer, working uuid[], at_most integer, lease interval)
     returns table (user_id text, profile text, id uuid, thread_id uuid, fence bigint, crashes integer, was_queued boolean)
     language sql volatile security definer set search_path = pg_catalog, public, pg_temp
 as $$
@@ -314,7 +314,7 @@ as $$
           from runs r
          where (r.state = 'running'
                 and (r.replica is null
-                     or (r.replica = by_replica and r.id = any(abandoned))
+                     or (r.replica = by_replica and r.id <> all(working))
                      or (r.replica <> by_replica
                          and (r.lease_until < app_now()
                               or not exists (select from pg_locks l
@@ -339,7 +339,8 @@ as $$
     returning r.user_id, r.profile, r.id, r.thread_id, r.fence, r.crashes, lost.queued
 $$;
 comment on function runs_claim(integer, uuid[], integer, interval) is
-    'takes over runs whose replica died or froze, and queued runs whose thread is free; returns ids with their owner';
+    'takes over runs whose replica died or froze, those of the caller''s own that it does not work on, and queued runs '
+    'whose thread is free; returns ids with their owner';
 
 create function leases_renew(by_replica integer, lease interval) returns void
     language sql volatile security definer set search_path = pg_catalog, public, pg_temp

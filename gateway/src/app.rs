@@ -12,7 +12,6 @@ use tokio::sync::oneshot;
 use crate::auth::keys::Keys;
 use crate::auth::limiter::Limiter;
 use crate::config::Config;
-use crate::http::error::Problem;
 
 #[derive(Clone)]
 pub struct App(Arc<Inner>);
@@ -60,17 +59,16 @@ impl App {
     }
 
     /// Runs work to its end also when the client goes away: what is half done, such as a run that was
-    /// taken up but has no worker yet, would stay so.
+    /// taken up but has no worker yet, would stay so. `None`: it panicked, and the supervisor told.
     pub async fn to_the_end<T: Send + 'static>(
         &self,
         name: &'static str,
         work: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T, Problem> {
+    ) -> Option<T> {
         let (done, result) = oneshot::channel();
         self.supervisor().spawn(name, async move {
             let _ = done.send(work.await);
         });
-        // The sender is dropped only by a panic, which the supervisor has logged.
-        result.await.map_err(|_| Problem::internal())
+        result.await.ok()
     }
 }

@@ -17,7 +17,7 @@ use super::identity::Identity;
 use super::key::Digest;
 
 /// After this an entry is looked up again, which also tells the store that the key is in use.
-const FRESH: Duration = Duration::from_secs(600);
+const FRESH: Duration = Duration::from_mins(10);
 
 /// Cheap to clone.
 #[derive(Clone)]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use adjutant_core::limits;
 use parking_lot::Mutex;
 
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 /// Addresses remembered at once; beyond, all further ones share one count.
 const ADDRESSES: usize = 10_000;
 

@@ -1,1 +1,7 @@
 //! Builds the application, wires its ports, serves and stops.
+
+pub mod database;
+pub mod embedded;
+pub mod first_key;
+mod listening;
+pub mod serve;

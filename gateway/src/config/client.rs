@@ -37,5 +37,9 @@ impl Client {
 fn server(text: &str) -> Result<Url, &'static str> {
     let url = Url::parse(text).map_err(|_| "is no URL, as http://127.0.0.1:8080")?;
     let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
-    if matches!(url.scheme(), "http" | "https") && plain { Ok(url) } else { Err("must be http:// or https:// and a host") }
+    if matches!(url.scheme(), "http" | "https") && plain {
+        Ok(url)
+    } else {
+        Err("must be http:// or https:// and a host")
+    }
 }

@@ -25,16 +25,14 @@ impl Database {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         let install = reader.parsed("ADJUTANT_POSTGRES_DIR", absolute);
         let (admin_url, system_url) = (reader.secret("SYSTEM_DB_ADMIN_URL"), reader.secret("SYSTEM_DB_SYSTEM_URL"));
-        match reader.secret("SYSTEM_DB_URL") {
-            Some(url) => Self::External { url, admin_url, system_url },
-            None => {
-                for (name, set) in [("SYSTEM_DB_ADMIN_URL", &admin_url), ("SYSTEM_DB_SYSTEM_URL", &system_url)] {
-                    if set.is_some() {
-                        reader.fault(name, "is set but SYSTEM_DB_URL is not: set that too, or neither");
-                    }
-                }
-                Self::Embedded { install }
+        if let Some(url) = reader.secret("SYSTEM_DB_URL") {
+            return Self::External { url, admin_url, system_url };
+        }
+        for (name, set) in [("SYSTEM_DB_ADMIN_URL", &admin_url), ("SYSTEM_DB_SYSTEM_URL", &system_url)] {
+            if set.is_some() {
+                reader.fault(name, "is set but SYSTEM_DB_URL is not: set that too, or neither");
             }
         }
+        Self::Embedded { install }
     }
 }

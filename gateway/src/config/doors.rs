@@ -59,5 +59,9 @@ fn origin(text: &str) -> Result<String, String> {
     let wrong = || format!("{text:?} is no origin; write it as browsers send it, as https://app.example.org");
     let url = Url::parse(text).map_err(|_| wrong())?;
     let exact = url.origin().ascii_serialization();
-    if matches!(url.scheme(), "http" | "https") && exact == text.trim_end_matches('/') { Ok(exact) } else { Err(wrong()) }
+    if matches!(url.scheme(), "http" | "https") && exact == text.trim_end_matches('/') {
+        Ok(exact)
+    } else {
+        Err(wrong())
+    }
 }

@@ -20,10 +20,8 @@ pub struct Mcp {
 impl Mcp {
     pub(super) fn read(reader: &mut Reader<'_>, data: &Data) -> Self {
         let environment = reader.environment;
-        let child_env = INHERITED
-            .iter()
-            .filter_map(|name| Some(((*name).to_owned(), environment.get(name)?.to_owned())))
-            .collect();
+        let child_env =
+            INHERITED.iter().filter_map(|name| Some(((*name).to_owned(), environment.get(name)?.to_owned()))).collect();
         let named = reader.parsed(CONFIG, absolute);
         let path = named.clone().unwrap_or_else(|| data.dir.join("mcp.json"));
         let servers = match std::fs::read_to_string(&path) {

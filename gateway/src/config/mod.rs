@@ -18,6 +18,7 @@ use self::environment::{Environment, Faults, Reader};
 use self::mcp::Mcp;
 use self::model::Model;
 use self::owner::Owner;
+use crate::telemetry;
 
 const LOG: &str = "ADJUTANT_LOG";
 const DEFAULT_LOG: &str = "info";
@@ -49,6 +50,7 @@ impl Config {
             data,
             log: log(environment),
         };
+        reader.parsed(LOG, telemetry::filter);
         reader.finish(config)
     }
 }

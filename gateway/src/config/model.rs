@@ -23,7 +23,8 @@ impl Model {
             }
             return Self { settings: None };
         }
-        let known = |text: &str| Provider::parse(text).ok_or("only openai is known; it serves every compatible provider");
+        let known =
+            |text: &str| Provider::parse(text).ok_or("only openai is known; it serves every compatible provider");
         let provider = reader.parsed(PROVIDER, known);
         let model = reader.text(MODEL);
         if model.is_none() {

@@ -79,7 +79,10 @@ fn a_model_is_set_up_whole_or_not_at_all() {
 
 #[test]
 fn hosts_and_origins_are_exact() {
-    let good = [("ADJUTANT_ALLOWED_HOSTS", "A.example.org, b.example.org:8443"), ("ADJUTANT_ALLOWED_ORIGINS", "https://a.example.org/")];
+    let good = [
+        ("ADJUTANT_ALLOWED_HOSTS", "A.example.org, b.example.org:8443"),
+        ("ADJUTANT_ALLOWED_ORIGINS", "https://a.example.org/"),
+    ];
     let doors = read(&good).unwrap().doors;
     assert_eq!(doors.allowed_hosts, ["a.example.org", "b.example.org:8443"]);
     assert_eq!(doors.allowed_origins, ["https://a.example.org"]);

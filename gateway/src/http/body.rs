@@ -17,6 +17,12 @@ pub async fn json<T: DeserializeOwned>(request: Request, limit: usize) -> Result
     parse(&read(request, limit).await?)
 }
 
+/// Reads what says that it is JSON, for a door that parses it itself.
+pub(super) async fn json_bytes(request: Request, limit: usize) -> Result<Bytes, Problem> {
+    expect_json(request.headers())?;
+    read(request, limit).await
+}
+
 /// For routes that take no parameters in their body: nothing, or an object, whose fields are ignored.
 #[derive(Debug, Clone, Copy)]
 pub struct NoBody;
@@ -85,6 +91,7 @@ const DETAIL_LONGEST: usize = 240;
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
     use serde_json::Value;
 
     use super::*;
@@ -102,6 +109,20 @@ mod tests {
         assert_eq!(code("[".repeat(10_000).as_bytes()), Some("invalid_json"));
         assert_eq!(code(b"[\"\x00\"]"), Some("invalid_json"));
         assert_eq!(code(b"[\"\\ud800\"]"), Some("invalid_json"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_given_up() {
+        let never = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
+        let problem = read(Request::new(never), 8).await.unwrap_err();
+        assert_eq!((problem.status.as_u16(), problem.code), (408, "body_timeout"));
+    }
+
+    #[tokio::test]
+    async fn a_body_without_a_length_is_bounded_too() {
+        let pieces = futures::stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(b"piece")));
+        let problem = read(Request::new(Body::from_stream(pieces)), 1_000).await.unwrap_err();
+        assert_eq!((problem.status.as_u16(), problem.code), (413, "body_too_large"));
     }
 
     #[test]

@@ -131,9 +131,7 @@ impl From<&InvalidMessage> for Problem {
     fn from(error: &InvalidMessage) -> Self {
         match error {
             InvalidMessage::Empty => Self::bad_request("message_empty", error.to_string()),
-            InvalidMessage::TooLong => {
-                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "message_too_long", error.to_string())
-            }
+            InvalidMessage::TooLong => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "message_too_long", error.to_string()),
             InvalidMessage::ClientMessageId => Self::bad_request("invalid_client_message_id", error.to_string()),
         }
     }

@@ -30,6 +30,7 @@ pub struct UserScope {
 }
 
 impl UserScope {
+    #[must_use]
     pub fn with_origin(mut self, origin: Origin) -> Self {
         self.scope.origin = origin;
         self
@@ -79,13 +80,11 @@ async fn authenticate(app: &App, parts: &Parts, digest: Option<Digest>) -> Resul
         let detail = "too many wrong keys came from this address; wait for a minute";
         return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_wrong_keys", detail));
     }
-    match app.keys().identify(&digest).await? {
-        Some(identity) => Ok(identity),
-        None => {
-            app.limiter().count_wrong(address);
-            Err(Problem::unauthorized())
-        }
+    if let Some(identity) = app.keys().identify(&digest).await? {
+        return Ok(identity);
     }
+    app.limiter().count_wrong(address);
+    Err(Problem::unauthorized())
 }
 
 fn choose_profile(parts: &Parts, identity: &Identity) -> Result<ProfileName, Problem> {

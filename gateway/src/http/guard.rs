@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use tracing::Instrument;
 
 use super::error::Problem;
+use super::openai;
 use crate::app::App;
 use crate::config::doors::Doors;
 
@@ -23,6 +24,7 @@ const LOOPBACK: &[&str] = &["localhost", "127.0.0.1", "[::1]"];
 /// The outermost layer. The span has the route and never the query, which may hold a key.
 pub(super) async fn frame(State(app): State<App>, request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
+    let form = if request.uri().path().starts_with("/v1/") { Form::OpenAi } else { Form::Problem };
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let span = tracing::info_span!("request", request.id = %id, http.method = %request.method(), http.route = route);
     let response = async {
@@ -38,14 +40,26 @@ pub(super) async fn frame(State(app): State<App>, request: Request, next: Next) 
     }
     .instrument(span)
     .await;
-    finish(response, &id)
+    finish(response, form, &id)
+}
+
+/// How a door's clients expect errors.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    Problem,
+    OpenAi,
 }
 
 /// Puts the request's id into a problem, and into the headers of every answer.
-fn finish(mut response: Response, id: &str) -> Response {
+fn finish(mut response: Response, form: Form, id: &str) -> Response {
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        *response.body_mut() = Body::from(problem.document(id));
-        response.headers_mut().remove(CONTENT_LENGTH);
+        match form {
+            Form::Problem => {
+                *response.body_mut() = Body::from(problem.document(id));
+                response.headers_mut().remove(CONTENT_LENGTH);
+            }
+            Form::OpenAi => openai::failure::rewrite(&mut response, problem),
+        }
     }
     if let Ok(value) = HeaderValue::from_str(id) {
         response.headers_mut().insert(REQUEST_ID, value);
@@ -78,7 +92,8 @@ fn check(doors: &Doors, request: &Request) -> Result<(), Problem> {
 
 /// A web page can make a browser call this address under a name of its own; only our names are answered.
 fn check_host(doors: &Doors, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
-    let mut hosts = headers.get_all(HOST).iter().map(HeaderValue::to_str).chain(uri.authority().map(|a| Ok(a.as_str())));
+    let mut hosts =
+        headers.get_all(HOST).iter().map(HeaderValue::to_str).chain(uri.authority().map(|a| Ok(a.as_str())));
     let first = hosts.next().ok_or_else(|| Problem::bad_request("host_missing", "the request names no Host"))?;
     let known = |host: Result<&str, _>| host.is_ok_and(|host| is_our_name(doors, host));
     if known(first) && hosts.all(known) {
@@ -158,9 +173,7 @@ mod tests {
 
     #[test]
     fn a_request_id_cannot_forge_a_line_of_the_log() {
-        let given = |id: &'static str| {
-            request_id(&[(REQUEST_ID, HeaderValue::from_static(id))].into_iter().collect())
-        };
+        let given = |id: &'static str| request_id(&[(REQUEST_ID, HeaderValue::from_static(id))].into_iter().collect());
         assert_eq!(given("abc-1"), "abc-1");
         assert_eq!(given("a b").len(), 16);
         assert_eq!(given("").len(), 16);

@@ -1,11 +1,11 @@
 //! The HTTP doors: server, router, extractors, errors, and the routes by resource.
 
-
 pub mod body;
 pub mod error;
 pub mod extract;
 pub mod guard;
 mod health;
+pub mod openai;
 pub mod page;
 pub mod path;
 pub mod router;

@@ -7,8 +7,10 @@ use axum::routing::{MethodRouter, get, post};
 use http::{Method, StatusCode};
 
 use super::error::Problem;
+use super::openai::{chat, models};
 use super::{guard, health, runs, threads};
 use crate::app::App;
+use crate::ws::upgrade;
 
 /// One route: what it asks of its caller is part of the table.
 #[derive(Debug, Clone)]
@@ -32,12 +34,16 @@ pub enum Auth {
 pub const ROUTES: &[Route] = &[
     route(Method::GET, "/api/health", Auth::None),
     route(Method::GET, "/readyz", Auth::None),
+    route(Method::GET, "/ws", Auth::Upgrade),
     route(Method::GET, "/api/threads", Auth::Key),
     route(Method::GET, "/api/threads/{id}/messages", Auth::Key),
     route(Method::GET, "/api/runs/{id}", Auth::Key),
     route(Method::POST, "/api/runs/{id}/cancel", Auth::Key),
     route(Method::POST, "/api/runs/{id}/retry", Auth::Key),
     route(Method::POST, "/api/runs/{id}/discard", Auth::Key),
+    route(Method::GET, "/v1/models", Auth::Key),
+    route(Method::GET, "/v1/models/{id}", Auth::Key),
+    route(Method::POST, "/v1/chat/completions", Auth::Key),
 ];
 
 const fn route(method: Method, path: &'static str, auth: Auth) -> Route {
@@ -49,12 +55,16 @@ fn handler(route: &Route) -> Option<MethodRouter<App>> {
     Some(match route.path {
         "/api/health" => get(health::health),
         "/readyz" => get(health::ready),
+        "/ws" => get(upgrade::upgrade),
         "/api/threads" => get(threads::list),
         "/api/threads/{id}/messages" => get(threads::list_messages),
         "/api/runs/{id}" => get(runs::get),
         "/api/runs/{id}/cancel" => post(runs::cancel),
         "/api/runs/{id}/retry" => post(runs::retry),
         "/api/runs/{id}/discard" => post(runs::discard),
+        "/v1/models" => get(models::list),
+        "/v1/models/{id}" => get(models::get),
+        "/v1/chat/completions" => post(chat::complete),
         _ => return None,
     })
 }
@@ -66,7 +76,12 @@ pub fn router(app: App) -> Router {
             router = router.route(route.path, handler);
         }
     }
-    router
+    framed(app, router)
+}
+
+/// Adds what all routes share.
+pub fn framed(app: App, routes: Router<App>) -> Router {
+    routes
         .fallback(async || Problem::not_found().into_response())
         .method_not_allowed_fallback(async || {
             let detail = "this method is not for that path; the header Allow names those that are";

@@ -95,11 +95,7 @@ pub struct Changed {
     pub run_id: RunId,
 }
 
-pub(super) async fn get(
-    State(app): State<App>,
-    user: UserScope,
-    Id(run): Id<RunId>,
-) -> Result<Json<RunView>, Problem> {
+pub(super) async fn get(State(app): State<App>, user: UserScope, Id(run): Id<RunId>) -> Result<Json<RunView>, Problem> {
     let owner = user.scope.owner();
     let (run, model_calls, tool_calls, asked) = app
         .store()
@@ -120,7 +116,7 @@ pub(super) async fn cancel(
     _: NoBody,
 ) -> Result<(StatusCode, Json<Changed>), Problem> {
     let (engine, owner) = (app.engine().clone(), user.scope.owner());
-    app.to_the_end("cancel", async move { engine.cancel(&owner, run).await }).await??;
+    app.to_the_end("cancel", async move { engine.cancel(&owner, run).await }).await.ok_or_else(Problem::internal)??;
     Ok(changed(run))
 }
 
@@ -131,7 +127,7 @@ pub(super) async fn retry(
     _: NoBody,
 ) -> Result<(StatusCode, Json<Changed>), Problem> {
     let (engine, owner) = (app.engine().clone(), user.scope.owner());
-    app.to_the_end("retry", async move { engine.retry(&owner, run).await }).await??;
+    app.to_the_end("retry", async move { engine.retry(&owner, run).await }).await.ok_or_else(Problem::internal)??;
     Ok(changed(run))
 }
 
@@ -142,7 +138,9 @@ pub(super) async fn discard(
     _: NoBody,
 ) -> Result<(StatusCode, Json<Changed>), Problem> {
     let (engine, owner) = (app.engine().clone(), user.scope.owner());
-    app.to_the_end("discard", async move { engine.discard(&owner, run).await }).await??;
+    app.to_the_end("discard", async move { engine.discard(&owner, run).await })
+        .await
+        .ok_or_else(Problem::internal)??;
     Ok(changed(run))
 }
 

@@ -96,12 +96,8 @@ fn peer_service(
     app: App,
     router: Router,
     peer: SocketAddr,
-) -> impl Service<
-    hyper::Request<Incoming>,
-    Response = hyper::Response<Body>,
-    Error = Infallible,
-    Future: Send + 'static,
-> {
+) -> impl Service<hyper::Request<Incoming>, Response = hyper::Response<Body>, Error = Infallible, Future: Send + 'static>
+{
     let inner = TowerToHyperService::new(router);
     service_fn(move |mut request: hyper::Request<Incoming>| {
         let address = client_address(app.config().doors.behind_proxy, request.headers(), peer);

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use adjutant_core::ids::{ApprovalId, MessageId, RunId, ThreadId};
 use adjutant_core::limits;
-use adjutant_core::message::{Part, accept_client_message_id};
+use adjutant_core::message::Part;
 use adjutant_store::approvals::Decision;
 use serde_json::{Map, Value};
 
@@ -151,9 +151,12 @@ fn optional<'a, T>(
 }
 
 fn readable_id(fields: &Map<String, Value>) -> Option<String> {
-    let id = fields.get("clientMessageId")?.as_str()?;
-    accept_client_message_id(id).ok()?;
-    Some(id.to_owned())
+    fields.get("clientMessageId")?.as_str().and_then(echoed).map(str::to_owned)
+}
+
+/// A client message id as errors repeat it: not when it is too long to be one.
+pub fn echoed(id: &str) -> Option<&str> {
+    id.chars().nth(limits::CLIENT_MESSAGE_ID_CHARS).is_none().then_some(id)
 }
 
 #[cfg(test)]

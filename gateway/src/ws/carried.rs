@@ -231,3 +231,6 @@ fn skip_units(text: &str, units: usize) -> &str {
     }
     ""
 }
+
+#[cfg(test)]
+mod tests;

@@ -50,7 +50,7 @@ impl Replays {
         carried: &mut Carried,
         out: &mut Vec<String>,
     ) {
-        if subscription.named() + threads.len() > limits::WS_NAMED_THREADS {
+        if subscription.named_with(threads.iter().map(|(thread, _)| *thread)) > limits::WS_NAMED_THREADS {
             let message = format!("this socket has named more than {} threads; open another", limits::WS_NAMED_THREADS);
             out.push(error("too_many_threads", &message, None));
             return;

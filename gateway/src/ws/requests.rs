@@ -13,7 +13,7 @@ use adjutant_store::approvals::Decision;
 use tokio::sync::oneshot;
 
 use crate::http::error::{Problem, code_and_sentence};
-use crate::wire::client::{BadFrame, Submit};
+use crate::wire::client::{BadFrame, Submit, echoed};
 use crate::wire::server::ServerFrame;
 
 #[derive(Debug)]
@@ -97,34 +97,28 @@ async fn perform(engine: &Engine, scope: &Scope, request: Request) -> Option<Str
 }
 
 async fn submit(engine: &Engine, scope: &Scope, frame: Submit) -> String {
-    let Submit { client_message_id, thread, parent, parts } = frame;
-    match accept(engine, scope, &client_message_id, thread, parent, parts).await {
+    let client_message_id = frame.client_message_id.clone();
+    match accept(engine, scope, frame).await {
         Ok(accepted) => {
             let Accepted { thread_id, message_id, run_id, seq, repeated: _ } = accepted;
             ServerFrame::Ack { client_message_id: &client_message_id, thread_id, message_id, run_id, seq }.to_text()
         }
         Err(refused) => {
             let (code, message) = code_and_sentence(&refused);
-            error(code, &message, Some(&client_message_id))
+            error(code, &message, echoed(&client_message_id))
         }
     }
 }
 
-async fn accept(
-    engine: &Engine,
-    scope: &Scope,
-    client_message_id: &str,
-    thread: Option<adjutant_core::ids::ThreadId>,
-    parent: Option<adjutant_core::ids::MessageId>,
-    parts: Vec<adjutant_core::message::Part>,
-) -> Result<Accepted, SubmitError> {
+async fn accept(engine: &Engine, scope: &Scope, frame: Submit) -> Result<Accepted, SubmitError> {
+    let Submit { client_message_id, thread, parent, parts } = frame;
     let parts = accept_user_parts(parts)?;
     let submission = Submission {
         run_id: RunId::new(),
         thread: thread.map_or(Target::New { hidden: false }, Target::Existing),
         parent,
         messages: vec![Draft { role: Role::User, parts }],
-        client_message_id: Some(client_message_id.to_owned()),
+        client_message_id: Some(client_message_id),
         request: RunRequest::default(),
     };
     engine.submit(scope, submission).await

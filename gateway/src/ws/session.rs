@@ -8,7 +8,7 @@ use adjutant_engine::engine::Engine;
 use adjutant_engine::events::event::Live;
 use adjutant_engine::events::hub::{Interest, Subscription};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 
 use super::carried::{Carried, Took};
 use super::link::{Close, Incoming, Link};
@@ -27,6 +27,9 @@ pub(super) struct Session<S> {
     /// Frames to be written.
     out: Vec<String>,
     ping: Interval,
+    /// Until when events wait for the first frame: a client that resumes with it never sees later events before the ones
+    /// it asks for.
+    held: Option<Instant>,
     /// Something came since the last ping.
     heard: bool,
     /// Bad frames in a row.
@@ -39,6 +42,7 @@ enum Happened {
     Done(Option<String>),
     PingIsDue,
     MayReplay,
+    HeldLongEnough,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
@@ -57,6 +61,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             replays: Replays::default(),
             out: Vec::new(),
             ping,
+            held: Some(Instant::now() + limits::WS_FIRST_FRAME),
             heard: true,
             bad: 0,
         }
@@ -81,17 +86,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             Happened::Live(live) => self.carry(&live),
             Happened::Done(reply) => self.out.extend(reply),
             Happened::PingIsDue => self.keep_alive().await?,
+            Happened::HeldLongEnough => self.held = None,
             Happened::MayReplay => {
                 let Self { replays, engine, owner, subscription, carried, out, .. } = self;
                 replays.step(engine, owner, subscription, carried, out).await?;
             }
         }
-        // What has arrived meanwhile goes out with the same flush.
-        while self.waiting_bytes() < limits::WS_QUEUE_BYTES
-            && let Some(live) = self.subscription.try_next()
-        {
-            self.carry(&live);
-        }
+        self.carry_what_arrived();
         if self.out.is_empty() {
             return Ok(());
         }
@@ -99,12 +100,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     }
 
     async fn next(&mut self) -> Result<Happened, Close> {
-        let Self { link, subscription, requests, replays, ping, .. } = self;
+        let Self { link, subscription, requests, replays, ping, held, .. } = self;
         let has_room = requests.has_room();
         let incoming = async { if has_room { link.receive().await } else { Err(link.ended().await) } };
         tokio::select! {
             incoming = incoming => incoming.map(Happened::Came),
-            live = subscription.next() => live.map(Happened::Live).ok_or(Close::SLOW),
+            () = sleep_until(held.unwrap_or_else(Instant::now)), if held.is_some() => Ok(Happened::HeldLongEnough),
+            live = subscription.next(), if held.is_none() => live.map(Happened::Live).ok_or(Close::SLOW),
             reply = requests.next() => Ok(Happened::Done(reply)),
             _ = ping.tick() => Ok(Happened::PingIsDue),
             () = std::future::ready(()), if !replays.is_empty() => Ok(Happened::MayReplay),
@@ -118,6 +120,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             Incoming::Text(text) => ClientFrame::parse(&text),
             Incoming::Binary => Err(BadFrame::invalid("frames are text, not binary")),
         };
+        self.held = None;
         self.bad = if parsed.is_ok() { 0 } else { self.bad + 1 };
         if self.bad > limits::WS_BAD_FRAMES {
             return Err(Close::BAD_FRAMES);
@@ -152,13 +155,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         }
     }
 
+    /// What has arrived meanwhile goes out with the same flush, up to a bound.
+    fn carry_what_arrived(&mut self) {
+        let mut bytes = 0;
+        let mut counted = 0;
+        while self.held.is_none() && bytes < limits::WS_QUEUE_BYTES {
+            let Some(live) = self.subscription.try_next() else { return };
+            self.carry(&live);
+            bytes += self.out[counted..].iter().map(String::len).sum::<usize>();
+            counted = self.out.len();
+        }
+    }
+
     /// Asks whether the other side is still there; one that said nothing since it was asked last is not.
     async fn keep_alive(&mut self) -> Result<(), Close> {
         let heard = mem::replace(&mut self.heard, !self.requests.has_room());
         if heard { self.link.ping().await } else { Err(Close::SILENT) }
-    }
-
-    fn waiting_bytes(&self) -> usize {
-        self.out.iter().map(String::len).sum()
     }
 }

@@ -1,1 +1,36 @@
-//! The server on a port of its own, in this process, against a real database.
+//! The server on a port of its own, in this process, against a real database; and the binary itself.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a failure here is a failed test, and the binary is a process of its own"
+)]
+
+adjutant_testkit::launcher!();
+
+mod binary;
+mod boot;
+mod doors;
+mod keys;
+mod matrix;
+mod openai_answers;
+mod openai_failures;
+mod openai_peers;
+mod openai_support;
+mod openai_threads;
+mod openai_tools;
+mod proof_crash;
+mod replicas;
+mod rest;
+mod server;
+mod ws_ag_ui;
+mod ws_approvals;
+mod ws_chat;
+mod ws_cuts;
+mod ws_ends;
+mod ws_refusals;
+mod ws_runs;
+mod ws_support;
+mod ws_transcript;

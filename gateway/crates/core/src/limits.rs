@@ -45,8 +45,8 @@ limits! {
     CALLER_TOOLS: usize = 128, items;
     /// Descriptions and schemas of those tools together.
     CALLER_TOOL_BYTES: usize = 256 * 1024, bytes;
-    /// Levels of a JSON value from the caller of a chat completion that is kept as such.
-    OPENAI_JSON_DEPTH: usize = 64, levels;
+    /// Levels of a JSON value from outside that is kept: readers stop at 128, with what it is wrapped in.
+    JSON_DEPTH: usize = 64, levels;
     /// One frame from a WebSocket client.
     WS_FRAME_BYTES: usize = 512 * 1024, bytes;
     /// Read and write buffer of one WebSocket.
@@ -63,6 +63,8 @@ limits! {
     WS_NAMED_THREADS: usize = 1_000, items;
     /// Threads whose position one WebSocket remembers; quiet ones beyond it are forgotten.
     WS_THREADS: usize = 4_096, items;
+    /// Events are held back so long for the first frame of a WebSocket, which may name what the client has.
+    WS_FIRST_FRAME: u64 = 500, milliseconds;
     /// Between two pings of a WebSocket; one that said nothing since the last is cut.
     WS_PING: u64 = 30_000, milliseconds;
     /// Waiting for the other side's end when a WebSocket is closed.

@@ -208,6 +208,21 @@ pub fn value_without_nul(value: Value) -> Value {
     }
 }
 
+/// Whether a value from outside has more than [`limits::JSON_DEPTH`] levels. One that is stored could
+/// not be read back.
+pub fn is_deep(value: &Value) -> bool {
+    is_deeper_than(value, limits::JSON_DEPTH)
+}
+
+fn is_deeper_than(value: &Value, levels: usize) -> bool {
+    match value {
+        Value::Array(_) | Value::Object(_) if levels == 0 => true,
+        Value::Array(entries) => entries.iter().any(|entry| is_deeper_than(entry, levels - 1)),
+        Value::Object(fields) => fields.values().any(|entry| is_deeper_than(entry, levels - 1)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,6 +232,16 @@ mod tests {
         let value = serde_json::json!({"a\u{0}": ["x\u{0}y", {"b": "\u{0}"}], "n": 1});
         let clean = serde_json::json!({"a\u{fffd}": ["x\u{fffd}y", {"b": "\u{fffd}"}], "n": 1});
         assert_eq!(value_without_nul(value), clean);
+    }
+
+    #[test]
+    fn levels_are_counted() {
+        let wrap = |value: Value, level: usize| {
+            if level.is_multiple_of(2) { serde_json::json!([value]) } else { serde_json::json!({"a": value}) }
+        };
+        let nested = |levels: usize| (0..levels).fold(Value::Null, wrap);
+        assert!(!is_deep(&nested(limits::JSON_DEPTH)));
+        assert!(is_deep(&nested(limits::JSON_DEPTH + 1)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The engine: what its parts share. Cheap to clone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -39,21 +39,13 @@ pub(crate) struct Inner {
     pub(crate) hub: Hub,
     /// Runs that this replica works on, each with the bell that wakes its worker.
     pub(crate) active: Mutex<HashMap<RunId, Arc<Notify>>>,
-    /// Runs that this replica gave up; recovery takes them over again.
-    pub(crate) abandoned: Mutex<HashMap<RunId, Abandoned>>,
+    /// Runs whose worker panicked: recovery counts that as a crash when it takes them over again.
+    pub(crate) panicked: Mutex<HashSet<RunId>>,
     /// Rings when there is something to recover at once.
     pub(crate) recovery: Notify,
     /// Whether another replica was ever heard of; wake-ups are sent only then.
     pub(crate) has_peers: AtomicBool,
     pub(crate) places: Arc<Semaphore>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Abandoned {
-    /// The database was away.
-    Interrupted,
-    /// The worker panicked.
-    Crashed,
 }
 
 impl Engine {
@@ -63,7 +55,7 @@ impl Engine {
                 parts,
                 hub: Hub::default(),
                 active: Mutex::default(),
-                abandoned: Mutex::default(),
+                panicked: Mutex::default(),
                 recovery: Notify::new(),
                 has_peers: AtomicBool::new(false),
                 places: Arc::new(Semaphore::new(adjutant_core::limits::ACTIVE_RUNS)),

@@ -26,34 +26,51 @@ pub enum StartError {
     #[error("the database server cannot be reached; check that it runs and that the URL names its address")]
     Unreachable(#[source] sqlx::Error),
 
-    #[error("{who} cannot log in to the database; run `adjutant migrate` with SYSTEM_DB_ADMIN_URL, which sets up roles and passwords, or correct the URL")]
+    #[error(
+        "{who} cannot log in to the database; run `adjutant migrate` with SYSTEM_DB_ADMIN_URL, which sets up roles and passwords, or correct the URL"
+    )]
     Login { who: String, source: sqlx::Error },
 
-    #[error("the database \"{name}\" does not exist; run `adjutant migrate` with SYSTEM_DB_ADMIN_URL, which creates it")]
+    #[error(
+        "the database \"{name}\" does not exist; run `adjutant migrate` with SYSTEM_DB_ADMIN_URL, which creates it"
+    )]
     NoDatabase { name: String },
 
-    #[error("the server is PostgreSQL {found}; Adjutant needs 17 or newer: upgrade it, or unset SYSTEM_DB_URL to use the embedded one")]
+    #[error(
+        "the server is PostgreSQL {found}; Adjutant needs 17 or newer: upgrade it, or unset SYSTEM_DB_URL to use the embedded one"
+    )]
     ServerTooOld { found: String },
 
     #[error("the database is encoded in {found}; create it anew with encoding UTF8")]
     Encoding { found: String },
 
-    #[error("the server has no pgvector; install it there (Debian: postgresql-17-pgvector), then run `adjutant migrate`")]
+    #[error(
+        "the server has no pgvector; install it there (Debian: postgresql-17-pgvector), then run `adjutant migrate`"
+    )]
     NoVector,
 
-    #[error("pgvector is {found}; Adjutant needs 0.8 or newer: install it on the server, then run `alter extension vector update` as a superuser")]
+    #[error(
+        "pgvector is {found}; Adjutant needs 0.8 or newer: install it on the server, then run `alter extension vector update` as a superuser"
+    )]
     VectorTooOld { found: String },
 
-    #[error("SYSTEM_DB_URL logs in as \"{found}\"; it must be adjutant_app, which `adjutant migrate` creates")]
-    WrongRole { found: String },
+    #[error("{setting} logs in as \"{found}\"; it must be {expected}, which `adjutant migrate` creates")]
+    WrongRole { setting: &'static str, found: String, expected: &'static str },
+
+    #[error("the admin of SYSTEM_DB_ADMIN_URL cannot log in; correct user, password and database in that URL")]
+    AdminLogin(#[source] sqlx::Error),
 
     #[error("the role {role} {why}, so it could look past row security; run `{remedy}` as a superuser")]
     TooPowerful { role: String, why: String, remedy: String },
 
-    #[error("the schema is of version {found}, this binary knows {known}; start a newer binary, or restore a backup of the older schema")]
+    #[error(
+        "the schema is of version {found}, this binary knows {known}; start a newer binary, or restore a backup of the older schema"
+    )]
     Newer { found: i64, known: i64 },
 
-    #[error("the schema is of version {found}, this binary needs {known}; run `adjutant migrate` with SYSTEM_DB_ADMIN_URL")]
+    #[error(
+        "the schema is of version {found}, this binary needs {known}; run `adjutant migrate` with SYSTEM_DB_ADMIN_URL"
+    )]
     Behind { found: i64, known: i64 },
 
     #[error("migration {version} was changed after it was applied; start the binary that applied it")]
@@ -93,6 +110,18 @@ impl StartError {
         }
     }
 
+    /// Somebody else created or changed the same catalog entry at the same time.
+    pub(crate) fn is_collision(&self) -> bool {
+        match self {
+            Self::Store(StoreError::Conflict(_)) => true,
+            // "tuple concurrently updated" is an internal error without a code of its own.
+            Self::Store(StoreError::Bug(source)) => {
+                source.downcast_ref().is_some_and(|error| is_code(error, &["42710", "XX000"]))
+            }
+            _ => false,
+        }
+    }
+
     /// Whether `migrate` as admin would mend it.
     fn mended_by_migrate(&self) -> bool {
         matches!(self, Self::Login { .. } | Self::NoDatabase { .. } | Self::Behind { .. })
@@ -106,7 +135,8 @@ impl Store {
         let system = settings.system()?;
         match check(&app, &system).await {
             Err(error) if error.mended_by_migrate() && settings.admin_url.is_some() => {
-                tracing::info!(cause = %error, "preparing the database");
+                tracing::debug!(cause = %error, "the database is not ready");
+                tracing::info!("preparing the database");
                 migrate(&settings).await?;
                 check(&app, &system).await?;
             }
@@ -164,11 +194,22 @@ pub(crate) async fn connect(options: &PgConnectOptions, who: &str) -> Result<PgC
     })
 }
 
+/// Logs in with a right that serving never has.
+pub(crate) async fn connect_admin(options: &PgConnectOptions) -> Result<PgConnection, StartError> {
+    connect(options, "the admin").await.map_err(|error| match error {
+        StartError::Login { source, .. } => StartError::AdminLogin(source),
+        other => other,
+    })
+}
+
 /// The migrations grant to these names.
 pub(crate) fn expect_names(app: &Login, system: &Login) -> Result<(), StartError> {
-    let found = app.options.get_username();
-    if found != APP_ROLE || system.options.get_username() != SYSTEM_ROLE {
-        return Err(StartError::WrongRole { found: found.to_owned() });
+    for (login, setting, expected) in [(app, "SYSTEM_DB_URL", APP_ROLE), (system, "SYSTEM_DB_SYSTEM_URL", SYSTEM_ROLE)]
+    {
+        let found = login.options.get_username();
+        if found != expected {
+            return Err(StartError::WrongRole { setting, found: found.to_owned(), expected });
+        }
     }
     Ok(())
 }
@@ -210,18 +251,18 @@ pub(crate) fn vector_version(text: &str) -> Option<(u32, u32)> {
 #[derive(FromRow)]
 struct Powers {
     role: String,
-    superuser: bool,
-    bypasses: bool,
-    makes_roles: bool,
-    owns: bool,
+    attribute: Option<String>,
     member_of: Option<String>,
+    owns: bool,
 }
 
 /// Fails when the role that is logged in has, owns or could become too much.
 pub(crate) async fn expect_harmless(conn: &mut PgConnection) -> Result<(), StartError> {
     let powers: Powers = sqlx::query_as(
-        "select r.rolname::text as role, r.rolsuper as superuser, r.rolbypassrls as bypasses,
-                r.rolcreaterole as makes_roles,
+        "select r.rolname::text as role,
+                case when r.rolsuper then 'is a superuser'
+                     when r.rolbypassrls then 'has BYPASSRLS'
+                     when r.rolcreaterole then 'may create roles' end as attribute,
                 exists (select from pg_class c where c.relowner = r.oid and c.relkind in ('r', 'p', 'v', 'm', 'S')) as owns,
                 (select g.rolname::text from pg_roles g
                   where g.oid <> r.oid and pg_has_role(r.oid, g.oid, 'member')
@@ -236,13 +277,8 @@ pub(crate) async fn expect_harmless(conn: &mut PgConnection) -> Result<(), Start
     .await
     .map_err(StartError::database)?;
     let role = powers.role;
-    let (why, remedy) = if powers.superuser || powers.bypasses || powers.makes_roles {
-        let why = match (powers.superuser, powers.bypasses) {
-            (true, _) => "is a superuser",
-            (_, true) => "has BYPASSRLS",
-            _ => "may create roles",
-        };
-        (why.to_owned(), format!("alter role {role} nosuperuser nobypassrls nocreaterole"))
+    let (why, remedy) = if let Some(why) = powers.attribute {
+        (why, format!("alter role {role} nosuperuser nobypassrls nocreaterole"))
     } else if let Some(group) = powers.member_of {
         (format!("is a member of {group}"), format!("revoke {group} from {role}"))
     } else if powers.owns {
@@ -264,7 +300,7 @@ pub(crate) async fn schema_version(conn: &mut PgConnection) -> Result<i64, Start
 }
 
 fn is_code(error: &sqlx::Error, codes: &[&str]) -> bool {
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| codes.contains(&&*code))
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| codes.contains(&&*code))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What `doctor` prints about the database: each thing that `open` insists on, and what migrations should have left.
 
+use std::cmp::Ordering;
+
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
@@ -73,12 +75,10 @@ async fn system_role(login: &Login) -> Result<String, StartError> {
 
 async fn schema(conn: &mut PgConnection) -> Result<String, StartError> {
     let (found, known) = (check::schema_version(conn).await?, known_version());
-    if found == known {
-        Ok(format!("version {found}"))
-    } else if found > known {
-        Err(StartError::Newer { found, known })
-    } else {
-        Err(StartError::Behind { found, known })
+    match found.cmp(&known) {
+        Ordering::Equal => Ok(format!("version {found}")),
+        Ordering::Greater => Err(StartError::Newer { found, known }),
+        Ordering::Less => Err(StartError::Behind { found, known }),
     }
 }
 

@@ -67,9 +67,9 @@ impl From<sqlx::Error> for StoreError {
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed
-            | sqlx::Error::BeginFailed => Self::Unavailable(error.into()),
+            | sqlx::Error::BeginFailed
             // A server that goes down in the middle of an answer.
-            sqlx::Error::Protocol(_) => Self::Unavailable(error.into()),
+            | sqlx::Error::Protocol(_) => Self::Unavailable(error.into()),
             _ => Self::Bug(error.into()),
         }
     }

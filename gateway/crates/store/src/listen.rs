@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use adjutant_core::ids::{RunId, ThreadId};
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::Executor;
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 
 use crate::error::StoreError;
 use crate::hints::CHANNEL;

@@ -1,6 +1,8 @@
 //! Brings a server to the state this binary needs: roles, database, extension, schema. Runs as the operator's admin,
 //! and applies the migrations as `adjutant_owner`. Every step may be repeated.
 
+use std::time::Duration;
+
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor};
@@ -37,15 +39,15 @@ pub async fn migrate(settings: &Settings) -> Result<Report, StartError> {
     check::expect_names(&app, &system)?;
     let admin = Login::parse_admin(settings.admin_url.as_ref().ok_or(StartError::NoAdmin)?)?;
 
-    let mut server = check::connect(&admin.options, "the admin of SYSTEM_DB_ADMIN_URL").await?;
+    let mut server = check::connect_admin(&admin.options).await?;
     // Held until this connection closes; in the admin's database, because roles belong to the whole server.
     sqlx::query("select pg_advisory_lock($1)").bind(LOCK).execute(&mut server).await.map_err(StartError::database)?;
     check::expect_server(&mut server).await?;
-    roles::ensure(&mut server, &app, &system).await?;
+    ensure_roles(&mut server, &admin, &app, &system).await?;
     let created_database = ensure_database(&mut server, app.database()).await?;
 
     // A pooler or another address in the application's URL is not for us: the admin's server, the application's database.
-    let mut conn = check::connect(&admin.options.database(app.database()), "the admin of SYSTEM_DB_ADMIN_URL").await?;
+    let mut conn = check::connect_admin(&admin.options.clone().database(app.database())).await?;
     ensure_extension(&mut conn, app.database()).await?;
     roles::grant_entry(&mut conn, app.database()).await?;
     let applied = apply(&mut conn).await?;
@@ -54,6 +56,19 @@ pub async fn migrate(settings: &Settings) -> Result<Report, StartError> {
     let _ = server.close().await;
     tracing::info!(db.name = app.database(), db.applied = applied.len(), "the schema is up to date");
     Ok(Report { database: app.database().to_owned(), created_database, applied, version: known_version() })
+}
+
+/// Roles are shared by all databases of a server, the lock above is not: whoever prepares another database may change
+/// the same role in the same moment.
+async fn ensure_roles(conn: &mut PgConnection, admin: &Login, app: &Login, system: &Login) -> Result<(), StartError> {
+    const TRIES: u32 = 10;
+    for number in 1..TRIES {
+        match roles::ensure(conn, admin, app, system).await {
+            Err(error) if error.is_collision() => tokio::time::sleep(Duration::from_millis(10) * number).await,
+            other => return other,
+        }
+    }
+    roles::ensure(conn, admin, app, system).await
 }
 
 async fn ensure_database(conn: &mut PgConnection, name: &str) -> Result<bool, StartError> {
@@ -65,17 +80,18 @@ async fn ensure_database(conn: &mut PgConnection, name: &str) -> Result<bool, St
     if exists {
         return Ok(false);
     }
-    run_formatted(conn, "select format('create database %I', $1)", &[name]).await.map_err(|error| {
-        StartError::needs(error, format!("create database \"{name}\""), "as a superuser")
-    })?;
+    run_formatted(conn, "select format('create database %I', $1)", &[name])
+        .await
+        .map_err(|error| StartError::needs(error, format!("create database \"{name}\""), "as a superuser"))?;
     Ok(true)
 }
 
 async fn ensure_extension(conn: &mut PgConnection, database: &str) -> Result<(), StartError> {
-    let available: bool = sqlx::query_scalar("select exists (select from pg_available_extensions where name = 'vector')")
-        .fetch_one(&mut *conn)
-        .await
-        .map_err(StartError::database)?;
+    let available: bool =
+        sqlx::query_scalar("select exists (select from pg_available_extensions where name = 'vector')")
+            .fetch_one(&mut *conn)
+            .await
+            .map_err(StartError::database)?;
     if !available {
         return Err(StartError::NoVector);
     }
@@ -85,7 +101,11 @@ async fn ensure_extension(conn: &mut PgConnection, database: &str) -> Result<(),
         .map_err(StartError::database)?;
     if !installed {
         conn.execute("create extension vector with schema public").await.map_err(|error| {
-            StartError::needs(error, "create extension vector".to_owned(), &format!("as a superuser in database {database}"))
+            StartError::needs(
+                error,
+                "create extension vector".to_owned(),
+                &format!("as a superuser in database {database}"),
+            )
         })?;
     }
     check::expect_vector(conn).await

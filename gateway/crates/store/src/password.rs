@@ -48,7 +48,10 @@ mod tests {
     fn the_verifier_is_the_one_that_postgres_computes() {
         // Read from pg_authid of a PostgreSQL 17 after `create role x password 'pencil'`.
         let salt = STANDARD.decode("AcB7OKx1uIkIV+mcEOLZmQ==").unwrap().try_into().unwrap();
-        assert_eq!(verifier(&"pencil".into(), salt).unwrap(), "SCRAM-SHA-256$4096:AcB7OKx1uIkIV+mcEOLZmQ==$GFe3I3RUkoX/SVDL9G1TNYF7tJdnH0QOaysL0+nUpYA=:2SShJmZGepAB4PNq8dOJ/ZfcVSkwJXd8BQUDDZtLz2c=");
+        assert_eq!(
+            verifier(&"pencil".into(), salt).unwrap(),
+            "SCRAM-SHA-256$4096:AcB7OKx1uIkIV+mcEOLZmQ==$GFe3I3RUkoX/SVDL9G1TNYF7tJdnH0QOaysL0+nUpYA=:2SShJmZGepAB4PNq8dOJ/ZfcVSkwJXd8BQUDDZtLz2c="
+        );
         assert_eq!(verifier(&"pässword".into(), salt), None);
     }
 }

@@ -39,7 +39,7 @@ pub struct Settings {
     pub app_url: SecretString,
     /// `SYSTEM_DB_ADMIN_URL`: used only while the schema is behind.
     pub admin_url: Option<SecretString>,
-    /// Logs in as [`SYSTEM_ROLE`]; when absent, the server of `app_url` with a password derived from its password.
+    /// `SYSTEM_DB_SYSTEM_URL`: logs in as [`SYSTEM_ROLE`]; when absent, the server of `app_url` with a password derived from its password.
     pub system_url: Option<SecretString>,
     /// What `app_now()` answers. Only tests inject one.
     pub test_clock: Option<Arc<dyn Clock>>,
@@ -107,7 +107,7 @@ impl Settings {
 
     pub(crate) fn system(&self) -> Result<Login, StartError> {
         match &self.system_url {
-            Some(url) => Login::parse(url, "the URL of the system role"),
+            Some(url) => Login::parse(url, "SYSTEM_DB_SYSTEM_URL"),
             None => Ok(self.app()?.derive_system()),
         }
     }
@@ -115,7 +115,8 @@ impl Settings {
 
 /// The URL of a role on a server that listens on a unix socket alone, such as the embedded one.
 pub fn socket_url(socket_dir: &Path, port: u16, role: &str, password: &str, database: &str) -> SecretString {
-    let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20");
+    let encode =
+        |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20");
     let (role, password, database) = (encode(role), encode(password), encode(database));
     let host = encode(&socket_dir.to_string_lossy());
     format!("postgres://{role}:{password}@localhost:{port}/{database}?host={host}").into()

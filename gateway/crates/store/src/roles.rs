@@ -10,7 +10,12 @@ use crate::password;
 use crate::pool::{APP_ROLE, Login, OWNER_ROLE, SYSTEM_ROLE};
 
 /// Creates the roles that are missing, takes away from the serving ones what they must not have, sets passwords.
-pub(crate) async fn ensure(conn: &mut PgConnection, app: &Login, system: &Login) -> Result<(), StartError> {
+pub(crate) async fn ensure(
+    conn: &mut PgConnection,
+    admin: &Login,
+    app: &Login,
+    system: &Login,
+) -> Result<(), StartError> {
     ensure_owner(conn).await?;
     for (role, login) in [(APP_ROLE, app), (SYSTEM_ROLE, system)] {
         ensure_serving(conn, role).await?;
@@ -20,7 +25,10 @@ pub(crate) async fn ensure(conn: &mut PgConnection, app: &Login, system: &Login)
             let verifier = password::verifier(secret, salt).ok_or(StartError::Password { role })?;
             run_formatted(conn, "select format('alter role %I login password %L', $1, $2)", &[role, &verifier])
                 .await
-                .map_err(StartError::database)?;
+                .map_err(|error| {
+                let command = format!("grant {role} to {} with admin option", admin.options.get_username());
+                StartError::needs(error, command, "as a superuser")
+            })?;
         }
     }
     Ok(())

@@ -395,22 +395,22 @@ pub struct Claimed {
     pub crashes: i32,
 }
 
-/// Takes over runs whose replica died, froze or let go, and queued runs whose thread is free.
-/// `abandoned` are runs of this replica that it gave up itself.
+/// Takes over runs whose replica died, froze or let go, and queued runs whose thread is free; also
+/// runs of this replica that are not among `working`, the ones it has a worker for.
 pub async fn claim(
     tx: &mut SystemTx,
     replica: i32,
-    abandoned: &[RunId],
+    working: &[RunId],
     at_most: i32,
     lease: Duration,
 ) -> Result<Vec<Claimed>, StoreError> {
-    let abandoned: Vec<Uuid> = abandoned.iter().map(|id| id.as_uuid()).collect();
+    let working: Vec<Uuid> = working.iter().map(|id| id.as_uuid()).collect();
     let rows = sqlx::query!(
         r#"select user_id as "user_id!", profile as "profile!", id as "id!", thread_id as "thread_id!",
                   fence as "fence!", crashes as "crashes!"
              from runs_claim($1, $2, $3, $4)"#,
         replica,
-        &abandoned,
+        &working,
         at_most,
         interval(lease),
     )

@@ -28,14 +28,6 @@ impl Tx {
         &mut self.inner
     }
 
-    pub(crate) fn user(&self) -> &str {
-        self.owner.user.as_str()
-    }
-
-    pub(crate) fn profile(&self) -> &str {
-        self.owner.profile.as_str()
-    }
-
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
         Ok(self.inner.commit().await?)
     }

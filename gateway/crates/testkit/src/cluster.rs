@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use adjutant_postgres::{Launcher, Options, Server, StopMode};
 use adjutant_store::migrate;
@@ -108,6 +109,7 @@ fn template(home: &Path) -> PathBuf {
     if folder.join("made").exists() {
         return folder;
     }
+    remove_old_templates(home);
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).expect("a folder for the template");
     open_to_all(&folder);
@@ -129,6 +131,18 @@ fn template(home: &Path) -> PathBuf {
     cluster.server.stop(StopMode::Fast).expect("the template's server stops");
     std::fs::write(folder.join("made"), "").expect("the template is marked");
     folder
+}
+
+/// Templates of earlier migrations; younger ones may belong to another checkout.
+fn remove_old_templates(home: &Path) {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    for entry in std::fs::read_dir(home).into_iter().flatten().flatten() {
+        let made = entry.path().join("made").metadata().and_then(|made| made.modified()).ok();
+        let is_old = made.and_then(|made| made.elapsed().ok()).is_some_and(|age| age > DAY);
+        if is_old && entry.file_name().to_string_lossy().starts_with("template-") {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// Changes with every migration and with the way in which templates are made.

@@ -1,5 +1,7 @@
 //! One WebSocket to the server: opened with the key in a header, frames in and out.
 
+use std::io::ErrorKind;
+
 use adjutant_core::limits;
 use futures::{SinkExt, StreamExt};
 use http::{HeaderValue, StatusCode};
@@ -113,7 +115,12 @@ fn refused(server: &Server, error: Error) -> Lost {
             let sentence = format!("{url} refuses the connection ({}): {detail}", response.status().as_u16());
             Lost { sentence, passing: response.status().is_server_error() }
         }
-        Error::Io(error) => Lost::passing(format!("{url} cannot be reached ({error}); does `adjutant serve` run there?")),
+        Error::Io(error) if error.kind() == ErrorKind::InvalidData => {
+            Lost::lasting(format!("no secure connection to {url} can be made: {error}"))
+        }
+        Error::Io(error) => {
+            Lost::passing(format!("{url} cannot be reached ({error}); does `adjutant serve` run there?"))
+        }
         Error::Tls(error) => Lost::lasting(format!("no secure connection to {url} can be made: {error}")),
         _ => Lost::lasting(format!("{url} does not speak the protocol of Adjutant")),
     }

@@ -4,6 +4,7 @@
 pub mod command;
 mod connection;
 mod conversation;
+mod healing;
 mod input;
 mod plain;
 mod rest;

@@ -1,6 +1,6 @@
 //! What a person sees: answers on standard output, everything else on standard error, so that a pipe gets answers only.
 
-use std::io::{IsTerminal as _, Write as _, stderr, stdout};
+use std::io::{IsTerminal as _, Write as _, stderr, stdin, stdout};
 
 use super::plain::{line, plain};
 
@@ -8,50 +8,88 @@ use super::plain::{line, plain};
 const SHOWN: usize = 160;
 
 pub(super) struct Screen {
-    /// Standard output shows frames instead of text.
-    json: bool,
+    shows: Shows,
+    style: Style,
     /// Both ends are a terminal: prompts are shown.
     pub(super) interactive: bool,
-    colour: bool,
-    /// The cursor stands behind text of an answer.
-    in_line: bool,
+    cursor: Cursor,
     /// Standard output is gone.
     pub(super) closed: bool,
 }
 
+/// What standard output shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shows {
+    Answers,
+    Frames,
+}
+
+/// Where it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cursor {
+    AtStart,
+    BehindAnswer,
+    BehindQuestion,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Style {
+    dim: &'static str,
+    bold: &'static str,
+    reset: &'static str,
+}
+
+impl Style {
+    pub(super) const PLAIN: Self = Self { dim: "", bold: "", reset: "" };
+    pub(super) const COLOUR: Self = Self { dim: "\u{1b}[2m", bold: "\u{1b}[1m", reset: "\u{1b}[0m" };
+}
+
 impl Screen {
-    pub(super) fn new(json: bool, stdin_is_terminal: bool, no_color: bool) -> Self {
+    /// The style is that of a terminal; nothing else gets any.
+    pub(super) fn new(shows: Shows, style: Style) -> Self {
         Self {
-            json,
-            interactive: stdin_is_terminal && stderr().is_terminal(),
-            colour: !no_color && stderr().is_terminal(),
-            in_line: false,
+            shows,
+            style: if stderr().is_terminal() { style } else { Style::PLAIN },
+            interactive: stdin().is_terminal() && stderr().is_terminal(),
+            cursor: Cursor::AtStart,
             closed: false,
         }
     }
 
     /// A piece of an answer.
     pub(super) fn answer(&mut self, text: &str) {
-        if self.json || text.is_empty() {
+        if self.shows == Shows::Frames || text.is_empty() {
             return;
         }
         let text = plain(text);
+        if self.cursor == Cursor::BehindQuestion {
+            self.end_line();
+        }
         self.out(&text);
         if !text.is_empty() {
-            self.in_line = !text.ends_with('\n');
+            self.cursor = if text.ends_with('\n') { Cursor::AtStart } else { Cursor::BehindAnswer };
         }
     }
 
-    /// The end of an answer, or of a line of it.
+    /// The end of an answer, or of a question that something else came after.
     pub(super) fn end_line(&mut self) {
-        if std::mem::take(&mut self.in_line) {
-            self.out("\n");
+        match std::mem::replace(&mut self.cursor, Cursor::AtStart) {
+            Cursor::AtStart => {}
+            Cursor::BehindAnswer => self.out("\n"),
+            Cursor::BehindQuestion => err("\n"),
+        }
+    }
+
+    /// The person ended the line.
+    pub(super) fn entered(&mut self) {
+        if self.cursor == Cursor::BehindQuestion {
+            self.cursor = Cursor::AtStart;
         }
     }
 
     /// A frame as it came.
     pub(super) fn frame(&mut self, text: &str) {
-        if self.json {
+        if self.shows == Shows::Frames {
             self.out(text);
             self.out("\n");
         }
@@ -59,37 +97,34 @@ impl Screen {
 
     /// One dim line beside the conversation.
     pub(super) fn note(&mut self, text: &str) {
-        self.beside(&line(text, SHOWN));
-    }
-
-    /// The same for text that must be seen whole; it is safe already.
-    pub(super) fn beside(&mut self, text: &str) {
-        if self.json {
+        if self.shows == Shows::Frames {
             return;
         }
         self.end_line();
-        let (dim, reset) = if self.colour { ("\u{1b}[2m", "\u{1b}[0m") } else { ("", "") };
-        self.err(&format!("{dim}{text}{reset}\n"));
+        let (Style { dim, reset, .. }, text) = (self.style, line(text, SHOWN));
+        err(&format!("{dim}{text}{reset}\n"));
     }
 
     /// A sentence that something went wrong.
     pub(super) fn fault(&mut self, sentence: &str) {
         self.end_line();
-        self.err(&format!("{}\n", plain(sentence)));
+        err(&format!("{}\n", plain(sentence)));
     }
 
     /// Asks; the text is safe already.
     pub(super) fn ask(&mut self, question: &str) {
         self.end_line();
-        let (bold, reset) = if self.colour { ("\u{1b}[1m", "\u{1b}[0m") } else { ("", "") };
-        self.err(&format!("{bold}{question}{reset} "));
+        let Style { bold, reset, .. } = self.style;
+        err(&format!("{bold}{question}{reset} "));
+        self.cursor = Cursor::BehindQuestion;
     }
 
-    /// Invites to write.
+    /// Invites to write, if that is not done already.
     pub(super) fn prompt(&mut self) {
-        if self.interactive {
+        if self.interactive && self.cursor != Cursor::BehindQuestion {
             self.end_line();
-            self.err("> ");
+            err("> ");
+            self.cursor = Cursor::BehindQuestion;
         }
     }
 
@@ -99,8 +134,8 @@ impl Screen {
             self.closed = true;
         }
     }
+}
 
-    fn err(&mut self, text: &str) {
-        let _ = stderr().lock().write_all(text.as_bytes());
-    }
+fn err(text: &str) {
+    let _ = stderr().lock().write_all(text.as_bytes());
 }

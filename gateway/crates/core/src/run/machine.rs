@@ -171,8 +171,10 @@ fn recover(state: &mut RunState, ledger: &[(ToolCallId, Recorded)], effects: &mu
             for call in calls.iter_mut() {
                 let recorded = ledger.iter().find(|(id, _)| *id == call.id).map(|(_, recorded)| *recorded);
                 match (call.status, recorded) {
+                    (CallStatus::Settled, _) => {}
                     (_, Some(Recorded::Settled)) => call.status = CallStatus::Settled,
-                    (CallStatus::Started, Some(Recorded::Started)) if !call.repeatable => {
+                    // The ledger is ahead of the checkpoint when a person had just allowed the call.
+                    (CallStatus::Started | CallStatus::Asking, Some(Recorded::Started)) if !call.repeatable => {
                         call.status = CallStatus::Settled;
                         effects.push(Effect::Settle {
                             call: call.id,
@@ -180,8 +182,11 @@ fn recover(state: &mut RunState, ledger: &[(ToolCallId, Recorded)], effects: &mu
                             text: LOST.into(),
                         });
                     }
-                    (CallStatus::Started, _) => effects.push(Effect::RunTool { call: call.id }),
-                    (CallStatus::Asking | CallStatus::WithCaller | CallStatus::Settled, _) => {}
+                    (CallStatus::Started, _) | (CallStatus::Asking, Some(Recorded::Started)) => {
+                        call.status = CallStatus::Started;
+                        effects.push(Effect::RunTool { call: call.id });
+                    }
+                    (CallStatus::Asking | CallStatus::WithCaller, _) => {}
                 }
             }
             proceed(state, effects);

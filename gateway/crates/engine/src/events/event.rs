@@ -94,6 +94,11 @@ impl EventBody {
         }
     }
 
+    /// The run waits for a person, or for the caller of the API.
+    pub fn is_waiting(&self) -> bool {
+        matches!(self, Self::RunState { state: RunStateName::Waiting, .. })
+    }
+
     /// Nothing follows it in its run.
     pub fn ends_run(&self) -> bool {
         matches!(self, Self::RunFinished { .. } | Self::RunFailed { .. })

@@ -70,9 +70,11 @@ impl Subscription {
         self.named.lock().remove(&thread);
     }
 
-    /// How many threads are named.
-    pub fn named(&self) -> usize {
-        self.named.lock().len()
+    /// How many threads would be named with these.
+    pub fn named_with(&self, threads: impl Iterator<Item = ThreadId>) -> usize {
+        let named = self.named.lock();
+        let fresh: HashSet<ThreadId> = threads.filter(|thread| !named.contains(thread)).collect();
+        named.len() + fresh.len()
     }
 
     pub async fn next(&mut self) -> Option<Live> {

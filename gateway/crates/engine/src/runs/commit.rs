@@ -12,7 +12,7 @@ use adjutant_core::run::state::RunState;
 use adjutant_core::scope::Owner;
 use adjutant_store::error::StoreError;
 use adjutant_store::events::EventRow;
-use adjutant_store::ledger::LedgerRow;
+use adjutant_store::ledger::{CallState, LedgerRow};
 use adjutant_store::messages::NewMessage;
 use adjutant_store::runs::{Lease, Progress, RunStatus};
 use adjutant_store::steps::ModelCallStep;
@@ -63,6 +63,8 @@ impl Batch {
 pub(super) struct Committed {
     /// The messages it appended, in order.
     pub(super) messages: Vec<Arc<Message>>,
+    /// The state that was written: a run does not begin to wait for what has been answered already.
+    pub(super) status: RunStatus,
     /// The queued run of this thread that may start now.
     pub(super) next: Option<Lease>,
 }
@@ -81,28 +83,38 @@ pub(super) async fn commit(
     let order = inner.hub.order_of(context.thread);
     let _ordered = order.lock().await;
     let now = inner.parts.clock.now();
-    let (published, next) = inner
+    let (published, status, next) = inner
         .store()
         .scoped(&owner, async |tx| write(inner, tx, context, status, &checkpoint, &batch, now).await)
         .await?;
     let messages = published.iter().flat_map(|event| &event.messages).cloned().collect();
     inner.hub.publish(&owner, context.thread, context.hidden, published);
-    Ok(Committed { messages, next })
+    Ok(Committed { messages, status, next })
 }
 
 async fn write(
     inner: &Inner,
     tx: &mut Tx,
     context: &Context,
-    status: RunStatus,
+    wanted: RunStatus,
     checkpoint: &str,
     batch: &Batch,
     now: DateTime<Utc>,
-) -> Result<(Vec<Event>, Option<Lease>), StoreError> {
+) -> Result<(Vec<Event>, RunStatus, Option<Lease>), StoreError> {
     let thread = context.thread;
     let run = context.lease.run;
-    let count = i64::try_from(batch.entries.len()).map_err(StoreError::bug)?;
-    let head_id = batch.entries.iter().rev().find_map(|entry| entry.message.as_ref()).map(|message| message.id);
+    let mut status = wanted;
+    if wanted == RunStatus::Waiting {
+        // Under the thread's lock, which every decision takes too: either it is seen here, or it sees the run wait.
+        threads::lock(tx, thread).await?;
+        if is_answered(tx, run).await? {
+            status = RunStatus::Running;
+        }
+    }
+    let entries: Vec<&Entry> =
+        batch.entries.iter().filter(|entry| status == wanted || !entry.body.is_waiting()).collect();
+    let count = i64::try_from(entries.len()).map_err(StoreError::bug)?;
+    let head_id = entries.iter().rev().find_map(|entry| entry.message.as_ref()).map(|message| message.id);
     // The thread first, then its runs: everybody locks in this order.
     let last = threads::advance(tx, thread, Advance { events: count, head_id, usage: batch.usage }).await?;
     let progress = Progress {
@@ -115,10 +127,10 @@ async fn write(
     runs::advance(tx, context.lease, &progress).await?;
 
     let first = last - count + 1;
-    let mut rows = Vec::with_capacity(batch.entries.len());
+    let mut rows = Vec::with_capacity(entries.len());
     let mut new_messages = Vec::new();
-    let mut published = Vec::with_capacity(batch.entries.len());
-    for (seq, entry) in (first..).zip(&batch.entries) {
+    let mut published = Vec::with_capacity(entries.len());
+    for (seq, entry) in (first..).zip(entries) {
         let message = entry.message.clone().map(|message| NewMessage { seq, ..message });
         rows.push(event_row(seq, run, &entry.body, message.as_ref().map(|message| message.id))?);
         let announced = message.iter().map(|message| as_message(thread, message.clone(), now)).collect();
@@ -150,7 +162,20 @@ async fn write(
     if let (Some(first), Some(last)) = (published.first(), published.last()) {
         wake_peers(inner, tx, thread, first.seq, last.seq).await?;
     }
-    Ok((published, next))
+    Ok((published, status, next))
+}
+
+/// Whether a person cancelled the run, or decided what its ledger still shows as asked.
+async fn is_answered(tx: &mut Tx, run: RunId) -> Result<bool, StoreError> {
+    if runs::load(tx, run).await?.cancel_requested {
+        return Ok(true);
+    }
+    let decided = approvals::of_run(tx, run).await?;
+    let rows = ledger::of_run(tx, run).await?;
+    Ok(decided.iter().any(|approval| {
+        approval.decision.is_some()
+            && rows.iter().any(|row| row.id == approval.tool_call_id && row.state == CallState::Asking)
+    }))
 }
 
 /// Gives the oldest queued run of a free thread to this replica. The thread must be locked.

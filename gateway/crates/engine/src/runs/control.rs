@@ -221,22 +221,6 @@ impl Engine {
         .await
     }
 
-    /// Takes a waiting run up again if what it waits for came while it was going to sleep.
-    pub(super) async fn wake_if_answered(&self, owner: &Owner, run: RunId) {
-        let woken = self
-            .change(owner, run, async |engine, tx, run, _thread| {
-                let mut after = After::default();
-                if run.status == RunStatus::Waiting && (run.cancel_requested || has_answer(tx, run.id).await?) {
-                    after.resume.push(engine.take(tx, run.id).await?);
-                }
-                Ok(after)
-            })
-            .await;
-        if let Err(error) = woken {
-            tracing::warn!(run.id = %run, %error, "could not look whether the run was answered");
-        }
-    }
-
     /// A run that crashed too often stops here until a person decides.
     pub(super) async fn quarantine(&self, owner: &Owner, lease: Lease) -> Result<(), ControlError> {
         self.change(owner, lease.run, async |engine, tx, run, thread| {
@@ -265,6 +249,8 @@ impl Engine {
         let thread = self.store().scoped(owner, async |tx| Ok(runs::load(tx, run).await?.thread_id)).await?;
         let order = self.inner.hub.order_of(thread);
         let ordered = order.lock().await;
+        // A caller who gives up in here may leave a run without a worker: recovery looks at once.
+        let unfinished = Unfinished(self);
         let (locked, after) = self
             .store()
             .scoped(owner, async |tx| {
@@ -291,6 +277,7 @@ impl Engine {
         for lease in after.resume {
             self.resume(owner, lease).await;
         }
+        std::mem::forget(unfinished);
         Ok(())
     }
 
@@ -316,6 +303,15 @@ impl Engine {
     }
 }
 
+/// Rings for recovery unless it is forgotten.
+struct Unfinished<'a>(&'a Engine);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        self.0.inner.recovery.notify_one();
+    }
+}
+
 const DECIDED: &str = "approval decided";
 const QUARANTINED: &str = "run quarantined";
 const WAITING: &str = "run waiting";
@@ -335,14 +331,4 @@ async fn announce(tx: &mut Tx, run: &Run, body: EventBody) -> Result<Event, Stor
     let seq = threads::advance(tx, run.thread_id, advance).await?;
     events::append(tx, run.thread_id, &[event_row(seq, run.id, &body, None)?]).await?;
     Ok(Event { seq, run_id: run.id, body, messages: Vec::new() })
-}
-
-/// Whether a person decided something that the run's ledger still shows as asked.
-async fn has_answer(tx: &mut Tx, run: RunId) -> Result<bool, StoreError> {
-    let decided = approvals::of_run(tx, run).await?;
-    let rows = ledger::of_run(tx, run).await?;
-    Ok(decided.iter().any(|approval| {
-        approval.decision.is_some()
-            && rows.iter().any(|row| row.id == approval.tool_call_id && row.state == CallState::Asking)
-    }))
 }

@@ -23,7 +23,7 @@ use super::acting::{Running, Settled};
 use super::commit::{self, Batch};
 use super::submission::RunRequest;
 use super::thinking::Thought;
-use crate::engine::{Abandoned, Engine};
+use crate::engine::Engine;
 use crate::events::event::{EventBody, FinishedOutcome, RunStateName};
 
 /// What does not change while a worker has the run.
@@ -97,7 +97,7 @@ impl Driver {
         let engine = self.engine.clone();
         let run = self.context.lease.run;
         engine.inner.active.lock().insert(run, Arc::clone(&self.bell));
-        let guard = Guard { engine: engine.clone(), run, left: Abandoned::Crashed, settled: false };
+        let guard = Guard { engine: engine.clone(), run, crashed: true, settled: false };
         engine.supervisor().spawn("run", self.live(events.into(), gate, guard));
     }
 
@@ -111,19 +111,15 @@ impl Driver {
                     self.engine.resume(&self.context.scope.owner(), next).await;
                 }
             }
-            Ok(Left::Waiting) => {
-                guard.settle();
-                self.engine.wake_if_answered(&self.context.scope.owner(), run).await;
-            }
-            Ok(Left::Released) => guard.settle(),
-            Ok(Left::Unborn) => guard.left = Abandoned::Interrupted,
+            Ok(Left::Waiting | Left::Released) => guard.settle(),
+            Ok(Left::Unborn) => guard.crashed = false,
             Err(StoreError::FenceLost) => {
                 tracing::info!(run.id = %run, "another replica has the run");
                 guard.settle();
             }
             Err(error @ StoreError::Unavailable(_)) => {
                 tracing::warn!(run.id = %run, %error, "the run is interrupted until the database is back");
-                guard.left = Abandoned::Interrupted;
+                guard.crashed = false;
             }
             Err(error) => tracing::error!(run.id = %run, error = ?error, "the run's worker failed"),
         }
@@ -164,8 +160,11 @@ impl Driver {
             if self.is_finished() {
                 return Ok(Left::Ended { next });
             }
-            if wanted.status == Some(RunStatus::Waiting) {
-                return Ok(Left::Waiting);
+            match wanted.status {
+                Some(RunStatus::Waiting) => return Ok(Left::Waiting),
+                // What the run was about to wait for is there.
+                Some(RunStatus::Running) => events.extend(self.told().await?),
+                _ => {}
             }
             wants_model |= wanted.model;
             self.begin_calls(&wanted.tools, &mut running).await?;
@@ -217,6 +216,7 @@ impl Driver {
         self.count_time();
         let status = wanted.status.unwrap_or(RunStatus::Running);
         let committed = commit::commit(&self.engine.inner, &self.context, &self.state, status, batch).await?;
+        wanted.status = wanted.status.map(|_| committed.status);
         self.tail.extend(committed.messages);
         for row in planned {
             self.calls.insert(row.id, row);
@@ -362,7 +362,8 @@ const DEADLINE_MAX: u64 = 7 * 24 * 3_600_000;
 struct Guard {
     engine: Engine,
     run: adjutant_core::ids::RunId,
-    left: Abandoned,
+    /// It ended by its own fault, not because the database was away.
+    crashed: bool,
     settled: bool,
 }
 
@@ -379,7 +380,9 @@ impl Drop for Guard {
         if !self.settled {
             let inner = &self.engine.inner;
             inner.active.lock().remove(&self.run);
-            inner.abandoned.lock().insert(self.run, self.left);
+            if self.crashed {
+                inner.panicked.lock().insert(self.run);
+            }
             inner.recovery.notify_one();
         }
     }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use adjutant_core::ids::ToolCallId;
 use adjutant_core::limits;
-use adjutant_core::message::{Part, ToolCallPart, value_without_nul};
+use adjutant_core::message::{Part, ToolCallPart, is_deep, value_without_nul};
 use adjutant_core::model::ModelCall;
 use adjutant_core::run::state::{CallFacts, CallStatus, CallTarget, Event as MachineEvent, Phase};
 use adjutant_core::tool::Risk;
@@ -120,7 +120,9 @@ fn checked(arguments: Result<Value, String>) -> (Value, Option<String>) {
     match arguments {
         Ok(Value::Object(fields)) => {
             let value = value_without_nul(Value::Object(fields));
-            if value.to_string().len() > limits::TOOL_ARGUMENT_BYTES {
+            if is_deep(&value) {
+                (json!({}), Some(format!("the arguments have more than {} levels", limits::JSON_DEPTH)))
+            } else if value.to_string().len() > limits::TOOL_ARGUMENT_BYTES {
                 (json!({}), Some(format!("the arguments are longer than {} bytes", limits::TOOL_ARGUMENT_BYTES)))
             } else {
                 (value, None)

@@ -1,6 +1,7 @@
 //! Runs without a worker find one: after a crash of any replica, a hand-over, or when this one gave
 //! a run up. The loop is a thin wrapper around [`Engine::recover`].
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use adjutant_core::ids::RunId;
@@ -10,7 +11,7 @@ use adjutant_store::error::StoreError;
 use adjutant_store::runs;
 use adjutant_store::runs::Claimed;
 
-use crate::engine::{Abandoned, Engine};
+use crate::engine::Engine;
 
 /// Between two looks when nothing hints at work.
 const IDLE: Duration = Duration::from_secs(30);
@@ -22,22 +23,21 @@ const BATCH: i32 = 100;
 impl Engine {
     /// One look: takes over what has no worker. Returns how many runs were found.
     pub async fn recover(&self) -> Result<usize, StoreError> {
-        let abandoned: Vec<(RunId, Abandoned)> =
-            self.inner.abandoned.lock().iter().map(|(run, left)| (*run, *left)).collect();
-        let ids: Vec<RunId> = abandoned.iter().map(|(run, _)| *run).collect();
+        let panicked: HashSet<RunId> = self.inner.panicked.lock().drain().collect();
+        // Read before the claim: a run that gets its worker in between is lost to neither, because
+        // the claim's new fence stops that worker.
+        let working: Vec<RunId> = self.inner.active.lock().keys().copied().collect();
         let replica = self.inner.parts.replica;
         let claimed = self
             .store()
             .system("take over runs without a worker", async |tx| {
-                runs::claim(tx, replica, &ids, BATCH, limits::LEASE).await
+                runs::claim(tx, replica, &working, BATCH, limits::LEASE).await
             })
-            .await?;
-        for run in &ids {
-            self.inner.abandoned.lock().remove(run);
-        }
+            .await
+            .inspect_err(|_| self.inner.panicked.lock().extend(&panicked))?;
         let found = claimed.len();
         for claim in claimed {
-            let panicked = abandoned.contains(&(claim.lease.run, Abandoned::Crashed));
+            let panicked = panicked.contains(&claim.lease.run);
             self.take_up(claim, panicked).await?;
         }
         Ok(found)
@@ -56,7 +56,7 @@ impl Engine {
                 tracing::warn!(run.id = %claim.lease.run, crashes, "the run is quarantined");
                 if let Err(error) = self.quarantine(&claim.owner, claim.lease).await {
                     tracing::warn!(run.id = %claim.lease.run, %error, "the run could not be quarantined yet");
-                    self.inner.abandoned.lock().insert(claim.lease.run, Abandoned::Interrupted);
+                    self.inner.recovery.notify_one();
                 }
             }
         }
@@ -71,7 +71,7 @@ impl Engine {
                 tracing::warn!(%error, "could not look for runs without a worker");
                 self.inner.recovery.notify_one();
             }
-            let alert = self.inner.has_peers() || !self.inner.abandoned.lock().is_empty();
+            let alert = self.inner.has_peers();
             tokio::select! {
                 () = stopping.cancelled() => return,
                 () = tokio::time::sleep(if alert { ALERT } else { IDLE }) => {}

@@ -18,7 +18,7 @@ use adjutant_store::{ledger, messages, runs, threads};
 
 use super::commit;
 use super::driver::{Context, Driver};
-use crate::engine::{Abandoned, Engine};
+use crate::engine::Engine;
 use crate::events::event::Event;
 
 /// All that a worker needs, read in one transaction.
@@ -43,11 +43,9 @@ impl Engine {
             Ok(()) | Err(StoreError::FenceLost | StoreError::NotFound) => {}
             Err(error) => {
                 tracing::warn!(run.id = %lease.run, error = ?error, "the run could not be taken up yet");
-                let left = match error {
-                    StoreError::Unavailable(_) => Abandoned::Interrupted,
-                    _ => Abandoned::Crashed,
-                };
-                self.inner.abandoned.lock().insert(lease.run, left);
+                if !matches!(error, StoreError::Unavailable(_)) {
+                    self.inner.panicked.lock().insert(lease.run);
+                }
                 self.inner.recovery.notify_one();
             }
         }

@@ -1,10 +1,5 @@
 //! The engine against a real database, with a scripted model and scripted tools.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a failure here is a failed test"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failure here is a failed test")]
 
 adjutant_testkit::launcher!();
 

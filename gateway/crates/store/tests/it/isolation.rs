@@ -1,52 +1,13 @@
-//! Row security alone: no query here names an owner.
+//! Row security alone: no statement here names an owner, and rows of every table are made from the catalog. The other net,
+//! the predicates, is proven in `queries`.
 
-use adjutant_testkit::db::TestDb;
-use sqlx::{AssertSqlSafe, PgConnection, PgPool};
+use adjutant_core::scope::Owner;
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection, Executor};
 
-const OWNERS: [(&str, &str); 3] = [("anna", "personal"), ("anna", "work"), ("ben", "personal")];
+use crate::support::{Table, bench, code, exceptions, fill, owners, user_tables};
 
-/// One row of every table for each owner, planted as the superuser.
-async fn planted() -> (TestDb, Vec<String>) {
-    let db = TestDb::new().await;
-    let admin = db.admin();
-    for (user, profile) in OWNERS {
-        let statements = "
-            insert into threads (user_id, profile, id) values ($u, $p, $id);
-            insert into messages (user_id, profile, thread_id, id, role, content, seq) values ($u, $p, $id, $id, 'user', '[]', 1);
-            insert into runs (user_id, profile, id, thread_id, message_id, state, origin) values ($u, $p, $id, $id, $id, 'failed', 'rest');
-            insert into steps (user_id, profile, run_id, number, id, kind, started_at) values ($u, $p, $id, 0, $id, 'model_call', app_now());
-            insert into tool_calls (user_id, profile, id, run_id, step, position, kind, name, arguments, risk, repeatable, state)
-                values ($u, $p, $id, $id, 0, 0, 'none', 'x', '{}', 'effects', false, 'failed');
-            insert into approvals (user_id, profile, id, run_id, tool_call_id) values ($u, $p, $id, $id, $id);
-            insert into tool_consents (user_id, profile, agent, server, tool) values ($u, $p, 'cos', 's', 't');
-            insert into events (user_id, profile, thread_id, seq, run_id, kind) values ($u, $p, $id, 1, $id, 'x')";
-        let id = "gen_random_uuid()";
-        let same: String =
-            sqlx::query_scalar(AssertSqlSafe(format!("select {id}::text"))).fetch_one(&admin).await.unwrap();
-        let script = statements
-            .replace("$u", &format!("'{user}'"))
-            .replace("$p", &format!("'{profile}'"))
-            .replace("$id", &format!("'{same}'"));
-        sqlx::raw_sql(AssertSqlSafe(script)).execute(&admin).await.unwrap();
-    }
-    let tables = owned_tables(&admin).await;
-    for table in &tables {
-        let rows: i64 = scalar(&mut admin.acquire().await.unwrap(), &format!("select count(*) from {table}")).await;
-        assert_eq!(rows, 3, "plant a row of {table} for each owner");
-    }
-    (db, tables)
-}
-
-async fn owned_tables(admin: &PgPool) -> Vec<String> {
-    let query = "select polrelid::regclass::text from pg_policy order by 1";
-    let tables = sqlx::query_scalar(query).fetch_all(admin).await.unwrap();
-    assert!(!tables.is_empty());
-    tables
-}
-
-async fn scalar(conn: &mut PgConnection, query: &str) -> i64 {
-    sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_one(conn).await.unwrap()
-}
+const FORBIDDEN: &str = "42501";
 
 async fn act_as(conn: &mut PgConnection, user: &str, profile: &str) {
     sqlx::query("select set_config('app.user_id', $1, true), set_config('app.profile', $2, true)")
@@ -57,76 +18,137 @@ async fn act_as(conn: &mut PgConnection, user: &str, profile: &str) {
         .unwrap();
 }
 
-#[tokio::test]
-async fn without_a_user_no_row_is_visible_anywhere() {
-    let (db, tables) = planted().await;
-    let app = db.bare_app();
-    let mut conn = app.acquire().await.unwrap();
-    for table in &tables {
-        assert_eq!(scalar(&mut conn, &format!("select count(*) from {table}")).await, 0, "{table}, never set");
-    }
-    // Once set, the setting is empty and not null for the rest of the session.
-    sqlx::raw_sql(
-        "begin; select set_config('app.user_id', 'anna', true), set_config('app.profile', 'personal', true); commit",
-    )
-    .execute(&mut *conn)
-    .await
-    .unwrap();
-    for table in &tables {
-        assert_eq!(scalar(&mut conn, &format!("select count(*) from {table}")).await, 0, "{table}, set before");
+/// How many rows the statement saw or changed, or the code of its error. Leaves nothing behind.
+async fn outcome(conn: &mut PgConnection, statement: String) -> Result<u64, String> {
+    let mut tx = conn.begin().await.unwrap();
+    let done = tx.execute(AssertSqlSafe(statement)).await;
+    tx.rollback().await.unwrap();
+    done.map(|done| done.rows_affected()).map_err(|error| code(&error))
+}
+
+async fn assert_sees(conn: &mut PgConnection, table: &Table, rows: u64) {
+    let name = &table.name;
+    for statement in
+        [format!("select * from {name}"), format!("update {name} set user_id = user_id"), format!("delete from {name}")]
+    {
+        assert_eq!(outcome(conn, statement.clone()).await, Ok(rows), "{statement}");
     }
 }
 
+async fn assert_cannot_write_for(conn: &mut PgConnection, table: &Table, other: &Owner) {
+    let insert = table.insert(other, 9);
+    assert_eq!(outcome(conn, insert.clone()).await, Err(FORBIDDEN.to_owned()), "{insert}");
+    let give = format!("update {} set user_id = '{}', profile = '{}'", table.name, other.user, other.profile);
+    assert_eq!(outcome(conn, give.clone()).await, Err(FORBIDDEN.to_owned()), "{give}");
+}
+
 #[tokio::test]
-async fn an_owner_sees_and_changes_their_own_rows_alone() {
-    let (db, tables) = planted().await;
-    let app = db.bare_app();
-    for (user, profile) in OWNERS {
+async fn each_owner_reaches_their_own_rows_and_no_others() {
+    let bench = bench().await;
+    let mut admin = bench.db.admin().acquire().await.unwrap();
+    let tables = user_tables(&mut admin).await;
+    fill(&mut admin, &tables).await;
+    let mut app = bench.db.bare_app().acquire().await.unwrap();
+    for (owner, number) in owners().iter().zip(1..) {
+        let mut tx = app.begin().await.unwrap();
+        act_as(&mut tx, owner.user.as_str(), owner.profile.as_str()).await;
         for table in &tables {
-            let mut tx = app.begin().await.unwrap();
-            act_as(&mut tx, user, profile).await;
-            assert_eq!(scalar(&mut tx, &format!("select count(*) from {table}")).await, 1, "{table}");
-            let theirs = format!("select count(*) from {table} where user_id <> '{user}' or profile <> '{profile}'");
-            assert_eq!(scalar(&mut tx, &theirs).await, 0, "{table}");
-            let update = sqlx::query(AssertSqlSafe(format!("update {table} set user_id = user_id"))).execute(&mut *tx);
-            assert_eq!(update.await.unwrap().rows_affected(), 1, "{table}");
-            let delete = sqlx::query(AssertSqlSafe(format!("delete from {table}"))).execute(&mut *tx);
-            assert_eq!(delete.await.unwrap().rows_affected(), 1, "{table}");
-            tx.rollback().await.unwrap();
+            assert_sees(&mut tx, table, 1).await;
+            for other in owners().iter().filter(|other| *other != owner) {
+                assert_cannot_write_for(&mut tx, table, other).await;
+            }
+            let foreign =
+                format!("select * from {} where user_id || profile <> '{}{}'", table.name, owner.user, owner.profile);
+            assert_eq!(outcome(&mut tx, foreign).await, Ok(0), "{} of owner {number}", table.name);
         }
+        tx.rollback().await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn nobody_can_write_a_row_of_another() {
-    let (db, tables) = planted().await;
-    let app = db.bare_app();
+async fn without_a_whole_owner_nothing_is_there() {
+    let bench = bench().await;
+    let mut admin = bench.db.admin().acquire().await.unwrap();
+    let tables = user_tables(&mut admin).await;
+    fill(&mut admin, &tables).await;
+    let mut app = bench.db.bare_app().acquire().await.unwrap();
     for table in &tables {
-        for (column, value) in [("user_id", "ben"), ("profile", "work")] {
-            let mut tx = app.begin().await.unwrap();
-            act_as(&mut tx, "anna", "personal").await;
-            let give = format!("update {table} set {column} = '{value}'");
-            let refused = sqlx::query(AssertSqlSafe(give)).execute(&mut *tx).await.unwrap_err();
-            assert_eq!(refused.as_database_error().unwrap().code().as_deref(), Some("42501"), "{table}: {refused}");
+        // Before anything was ever set on this connection, the settings are null rather than empty.
+        let mut tx = app.begin().await.unwrap();
+        assert_sees(&mut tx, table, 0).await;
+        tx.rollback().await.unwrap();
+    }
+    for (user, profile) in [("", ""), ("anna", ""), ("", "personal"), ("anna", "elsewhere"), ("zoe", "personal")] {
+        let mut tx = app.begin().await.unwrap();
+        act_as(&mut tx, user, profile).await;
+        for table in &tables {
+            assert_sees(&mut tx, table, 0).await;
+            for other in &owners() {
+                let insert = table.insert(other, 9);
+                assert_eq!(outcome(&mut tx, insert.clone()).await, Err(FORBIDDEN.to_owned()), "{insert}");
+            }
+        }
+        tx.rollback().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_owner_of_a_transaction_is_forgotten_with_it() {
+    let bench = bench().await;
+    let mut app = bench.db.bare_app().acquire().await.unwrap();
+    let mut tx = app.begin().await.unwrap();
+    act_as(&mut tx, "anna", "personal").await;
+    tx.commit().await.unwrap();
+    let (user, text): (Option<String>, String) =
+        sqlx::query_as("select app_user(), current_setting('app.user_id', true)").fetch_one(&mut *app).await.unwrap();
+    assert_eq!((user, text.as_str()), (None, ""));
+}
+
+#[tokio::test]
+async fn the_system_role_reaches_no_table_at_all() {
+    let bench = bench().await;
+    let mut conn = bench.db.admin().acquire().await.unwrap();
+    let names: Vec<String> =
+        user_tables(&mut conn).await.into_iter().map(|table| table.name).chain(exceptions()).collect();
+    conn.execute("set role adjutant_system").await.unwrap();
+    for name in names {
+        for statement in [
+            format!("select * from {name}"),
+            format!("delete from {name}"),
+            format!("truncate {name}"),
+            format!("insert into {name} default values"),
+        ] {
+            assert_eq!(outcome(&mut conn, statement.clone()).await, Err(FORBIDDEN.to_owned()), "{statement}");
         }
     }
 }
 
 #[tokio::test]
-async fn the_application_role_reaches_no_key_and_no_other_role() {
-    let (db, _) = planted().await;
-    let app = db.bare_app();
-    for statement in [
-        "select * from api_keys",
-        "select key_list()",
-        "select runs_claim(1, '{}', 1, '1 s')",
-        "set role adjutant_owner",
-        "set role postgres",
-        "set session authorization postgres",
-        "alter table threads disable row level security",
-        "truncate threads cascade",
-    ] {
-        let refused = sqlx::raw_sql(statement).execute(&app).await.unwrap_err();
-        assert_eq!(refused.as_database_error().unwrap().code().as_deref(), Some("42501"), "{statement}: {refused}");
+async fn the_application_role_cannot_reach_around_the_policies() {
+    let bench = bench().await;
+    let mut app = bench.db.bare_app().acquire().await.unwrap();
+    let mut statements: Vec<String> = exceptions().iter().map(|name| format!("select * from {name}")).collect();
+    statements.extend(
+        [
+            "truncate events",
+            "set role adjutant_owner",
+            "set role adjutant_system",
+            "set session authorization postgres",
+            "set session_replication_role = replica",
+            "alter table threads disable row level security",
+            "create table mine (id integer)",
+            "create temp table threads (id integer)",
+            "select nextval('replica_numbers')",
+            "select * from key_list()",
+            "select * from runs_claim(1, '{}', 1, interval '1 second')",
+            "copy threads to program 'cat'",
+        ]
+        .map(str::to_owned),
+    );
+    for statement in statements {
+        assert_eq!(outcome(&mut app, statement.clone()).await, Err(FORBIDDEN.to_owned()), "{statement}");
     }
+    // Asking for it to be off is an error where it applies, not a way around it.
+    app.execute("set row_security = off").await.unwrap();
+    assert_eq!(outcome(&mut app, "select * from threads".to_owned()).await, Err(FORBIDDEN.to_owned()));
 }

@@ -1,87 +1,100 @@
-//! Keys: looked up by their hash, managed by the system role.
+//! Keys: found by hash, closed otherwise.
 
+use std::sync::Arc;
+
+use adjutant_core::clock::FakeClock;
 use adjutant_core::scope::{Role, UserId};
 use adjutant_store::error::StoreError;
-use adjutant_store::keys::{self, KeyIdentity, KeyProfile, NewKey};
-use adjutant_store::listen::{Notice, Replica};
+use adjutant_store::keys::{self, KeyEntry, KeyIdentity, KeyProfile, NewKey};
 use adjutant_store::store::Store;
 use adjutant_testkit::db::TestDb;
+use chrono::{DateTime, TimeDelta, Utc};
 
-fn key(key_id: &str, hash: [u8; 32]) -> NewKey {
-    let identity = KeyIdentity {
-        key_id: key_id.to_owned(),
-        user: UserId::parse("anna").unwrap(),
-        profile: KeyProfile::parse("*").unwrap(),
-        role: Role::Admin,
-        allow_operator_llm: true,
-    };
-    NewKey { identity, hash, label: "laptop".to_owned() }
+use crate::support::bench;
+
+fn key(id: &str, byte: u8) -> NewKey {
+    NewKey {
+        identity: KeyIdentity {
+            key_id: id.to_owned(),
+            user: UserId::parse("anna").unwrap(),
+            profile: KeyProfile::Any,
+            role: Role::Admin,
+            allow_operator_llm: true,
+        },
+        hash: [byte; 32],
+        label: "laptop".to_owned(),
+    }
 }
 
 async fn create(store: &Store, new: &NewKey) -> Result<(), StoreError> {
     store.system("test", async |tx| keys::create(tx, new).await).await
 }
 
-async fn revoke(store: &Store, key_id: &str) -> Result<(), StoreError> {
-    store.system("test", async |tx| keys::revoke(tx, key_id).await).await
+async fn seed(store: &Store, new: &NewKey) -> bool {
+    store.system("test", async |tx| keys::seed(tx, new).await).await.unwrap()
+}
+
+async fn revoke(store: &Store, id: &str) -> Result<(), StoreError> {
+    store.system("test", async |tx| keys::revoke(tx, id).await).await
+}
+
+async fn list(store: &Store) -> Vec<KeyEntry> {
+    store.system("test", async |tx| keys::list(tx).await).await.unwrap()
 }
 
 #[tokio::test]
-async fn a_key_is_found_by_its_whole_hash_until_it_is_revoked() {
-    let db = TestDb::new().await;
-    let (hash, mut near) = ([7; 32], [7; 32]);
-    near[31] = 8;
-    create(&db.store, &key("abcd", hash)).await.unwrap();
-    assert_eq!(db.store.key_lookup(&hash).await.unwrap(), Some(key("abcd", hash).identity));
-    assert_eq!(db.store.key_lookup(&near).await.unwrap(), None);
-    revoke(&db.store, "abcd").await.unwrap();
-    assert_eq!(db.store.key_lookup(&hash).await.unwrap(), None);
-    assert!(matches!(revoke(&db.store, "nope").await, Err(StoreError::NotFound)));
-    let listed = db.store.system("test", async |tx| keys::list(tx).await).await.unwrap();
-    assert!(listed[0].is_revoked && listed[0].last_used.is_some());
+async fn a_key_is_found_by_its_hash_until_it_is_revoked() {
+    let bench = bench().await;
+    let store = &bench.db.store;
+    let mine = key("mine", 1);
+    create(store, &mine).await.unwrap();
+    assert_eq!(store.key_lookup(&[1; 32]).await.unwrap(), Some(mine.identity.clone()));
+    assert_eq!(store.key_lookup(&[2; 32]).await.unwrap(), None);
+
+    revoke(store, "mine").await.unwrap();
+    assert_eq!(store.key_lookup(&[1; 32]).await.unwrap(), None);
+    let listed = list(store).await;
+    assert_eq!(listed.len(), 1);
+    assert!(listed[0].is_revoked && listed[0].identity == mine.identity && listed[0].label == "laptop");
+    assert!(matches!(revoke(store, "unknown").await, Err(StoreError::NotFound)));
 }
 
 #[tokio::test]
-async fn only_the_first_key_is_seeded() {
-    let db = TestDb::new().await;
-    for (id, hash, added) in [("abcd", [1; 32], true), ("efgh", [2; 32], false)] {
-        let new = key(id, hash);
-        assert_eq!(db.store.system("test", async |tx| keys::seed(tx, &new).await).await.unwrap(), added);
+async fn neither_an_id_nor_a_hash_can_be_taken_twice() {
+    let bench = bench().await;
+    let store = &bench.db.store;
+    create(store, &key("first", 1)).await.unwrap();
+    let same_id = create(store, &key("first", 2)).await.unwrap_err();
+    assert!(same_id.is_conflict_with("api_keys_pkey"), "{same_id:?}");
+    let same_hash = create(store, &key("second", 1)).await.unwrap_err();
+    assert!(same_hash.is_conflict_with("api_keys_key_hash_key"), "{same_hash:?}");
+    assert!(matches!(create(store, &key("Bad Id", 3)).await, Err(StoreError::Invalid(_))));
+}
+
+#[tokio::test]
+async fn only_an_empty_table_is_seeded_even_by_many_at_once() {
+    let bench = bench().await;
+    let store = &bench.db.store;
+    let (one, two, three, four) = (key("one1", 1), key("two2", 2), key("thr3", 3), key("fou4", 4));
+    let seeded = tokio::join!(seed(store, &one), seed(store, &two), seed(store, &three), seed(store, &four));
+    let seeded = [seeded.0, seeded.1, seeded.2, seeded.3];
+    assert_eq!(seeded.iter().filter(|&&seeded| seeded).count(), 1, "{seeded:?}");
+    let id = list(store).await.remove(0).identity.key_id;
+    revoke(store, &id).await.unwrap();
+    assert!(!seed(store, &key("late", 9)).await, "a revoked key is a key that was there");
+}
+
+#[tokio::test]
+async fn the_last_use_is_written_every_ten_minutes_at_most() {
+    let start: DateTime<Utc> = "2026-03-01T12:00:00Z".parse().unwrap();
+    let clock = Arc::new(FakeClock::at(start));
+    let store = TestDb::with_clock(clock.clone()).await.store;
+    create(&store, &key("mine", 1)).await.unwrap();
+    let mut seen = Vec::new();
+    for minutes in [0, 9, 2] {
+        clock.advance(TimeDelta::minutes(minutes));
+        store.key_lookup(&[1; 32]).await.unwrap();
+        seen.push(list(&store).await[0].last_used.unwrap() - start);
     }
-    assert_eq!(db.store.system("test", async |tx| keys::list(tx).await).await.unwrap().len(), 1);
-    let again = create(&db.store, &key("efgh", [1; 32])).await.unwrap_err();
-    assert!(again.is_conflict_with("api_keys_key_hash_key"), "{again:?}");
-    assert!(matches!(create(&db.store, &key("NO", [3; 32])).await, Err(StoreError::Invalid(_))));
-}
-
-#[tokio::test]
-async fn every_replica_hears_of_a_revocation_and_takes_its_lock_again() {
-    let db = TestDb::new().await;
-    create(&db.store, &key("abcd", [7; 32])).await.unwrap();
-    let mut one = Replica::join(&db.store).await.unwrap();
-    let mut two = Replica::join(&db.store).await.unwrap();
-    assert_eq!(one.next().await, Notice::Peer(two.number()));
-    assert_eq!(two.next().await, Notice::Peer(one.number()));
-    revoke(&db.store, "abcd").await.unwrap();
-    for replica in [&mut one, &mut two] {
-        let heard = loop {
-            match replica.next().await {
-                Notice::Peer(_) => {}
-                other => break other,
-            }
-        };
-        assert_eq!(heard, Notice::Key("abcd".to_owned()));
-    }
-
-    let admin = db.admin();
-    let locked = async |number: i32| {
-        let held = "select count(*) from pg_locks where locktype = 'advisory' and classid = 4277578 and objid = $1::oid and granted";
-        sqlx::query_scalar::<_, i64>(held).bind(i64::from(number)).fetch_one(&admin).await.unwrap()
-    };
-    assert_eq!(locked(one.number()).await, 1);
-    let kill = "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and classid = 4277578 and objid = $1::oid";
-    sqlx::query(kill).bind(i64::from(one.number())).execute(&admin).await.unwrap();
-    assert_eq!(one.next().await, Notice::Lost);
-    assert_eq!(one.next().await, Notice::Back);
-    assert_eq!(locked(one.number()).await, 1);
+    assert_eq!(seen, [0, 0, 11].map(TimeDelta::minutes));
 }

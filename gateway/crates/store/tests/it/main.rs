@@ -1,4 +1,4 @@
-//! The store against a real server, as the application role.
+//! The store against a real server, as the roles that serve.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,4 +13,7 @@ mod catalog;
 mod doors;
 mod isolation;
 mod keys;
+mod queries;
+mod replica;
 mod start;
+mod support;

@@ -160,7 +160,10 @@ proptest! {
         let mut results: std::collections::HashMap<ToolCallId, u32> = std::collections::HashMap::new();
         let mut unsafe_calls = std::collections::HashSet::new();
         let mut ledger: Vec<(ToolCallId, Recorded)> = Vec::new();
+        // What a crash leaves: an allowed call is written to the ledger, but not yet to the checkpoint.
+        let mut saved = state.clone();
         for next in moves {
+            let mut saves = true;
             let event = match next {
                 Move::Answer(kinds) => {
                     if state.phase != Phase::Thinking { continue }
@@ -185,9 +188,13 @@ proptest! {
                     let Phase::Acting { calls } = &state.phase else { continue };
                     let open: Vec<_> = calls.iter().filter(|call| call.status == CallStatus::Asking).collect();
                     let Some(call) = open.get(usize::from(n) % open.len().max(1)) else { continue };
+                    saves = !allowed;
                     Event::Decided { call: call.id, allowed, reason: None }
                 }
-                Move::Crash => Event::Recovered { ledger: ledger.clone(), read_foreign_text: false },
+                Move::Crash => {
+                    state = saved.clone();
+                    Event::Recovered { ledger: ledger.clone(), read_foreign_text: false }
+                }
                 Move::Cancel => Event::CancelRequested,
             };
             let ended = matches!(state.phase, Phase::Finished { .. });
@@ -211,6 +218,9 @@ proptest! {
                 prop_assert_eq!(idle, effects.contains(&Effect::Wait) || (idle && effects.is_empty()));
             }
             state = after;
+            if saves {
+                saved = state.clone();
+            }
         }
         for (call, count) in &sent {
             prop_assert!(*count == 1 || !unsafe_calls.contains(call), "an unsafe call was sent {} times", count);

@@ -1,0 +1,159 @@
+//! From settings to a server, and its end: stop accepting, drain, release runs, stop the database.
+
+use std::future::{Future, pending};
+use std::sync::Arc;
+use std::time::Duration;
+
+use adjutant_core::clock::SystemClock;
+use adjutant_core::limits;
+use adjutant_core::model::LlmClient;
+use adjutant_core::prompt;
+use adjutant_core::run::state::RunLimits;
+use adjutant_engine::engine::{Engine, Parts};
+use adjutant_engine::supervisor::Supervisor;
+use adjutant_llm::unconfigured::Unconfigured;
+use adjutant_mcp::options::Options;
+use adjutant_mcp::pool::Bridges;
+use adjutant_store::listen::Replica;
+use anyhow::{Context, Result};
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+use tokio::time::{sleep, timeout};
+
+use super::database::{self, Reached};
+use super::embedded::Embedded;
+use super::{first_key, listening};
+use crate::app::App;
+use crate::auth::keys::Keys;
+use crate::config::Config;
+use crate::config::model::Model;
+use crate::http::server::{self, Ending};
+
+/// For tasks that do not end when they are asked to.
+const LAST: Duration = Duration::from_secs(10);
+/// Between two looks whether runs have ended while draining.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A server that is ready to serve.
+pub struct Ready {
+    pub app: App,
+    /// The first key, when it was made now: to be shown once.
+    pub new_key: Option<SecretString>,
+    embedded: Option<Embedded>,
+    replica: Replica,
+}
+
+/// Opens the database and builds everything behind the doors.
+pub async fn prepare(config: Config) -> Result<Ready> {
+    let reached = database::reach(&config.data, &config.database).await?;
+    match build(config, &reached).await {
+        Ok((app, new_key, replica)) => Ok(Ready { app, new_key, embedded: reached.embedded, replica }),
+        Err(error) => {
+            let _ = reached.close().await;
+            Err(error)
+        }
+    }
+}
+
+async fn build(config: Config, reached: &Reached) -> Result<(App, Option<SecretString>, Replica)> {
+    let store = reached.open().await?;
+    let new_key = first_key::seed(&store, &config.owner).await?;
+    let replica = Replica::join(&store).await.context("this replica could not join the others")?;
+    let supervisor = Supervisor::new();
+    for warning in &config.mcp.servers.warnings {
+        tracing::warn!(%warning, "in the MCP configuration");
+    }
+    let options = Options {
+        tasks: supervisor.tracker().clone(),
+        stop: supervisor.stopping().clone(),
+        child_env: config.mcp.child_env.clone(),
+        ..Options::default()
+    };
+    let bridges = Bridges::new(config.mcp.servers.clone(), options);
+    let engine = Engine::new(Parts {
+        store: store.clone(),
+        llm: llm(&config.model)?,
+        tools: Arc::clone(&bridges) as _,
+        clock: Arc::new(SystemClock),
+        supervisor,
+        replica: replica.number(),
+        system_prompt: prompt::SYSTEM.to_owned(),
+        run_limits: RunLimits::default(),
+    });
+    let keys = Keys::new(store);
+    // Notices arrive since the replica joined, and no key was looked up before.
+    keys.listening();
+    let app = App::new(engine, keys, config, bridges);
+    let engine = app.engine().clone();
+    app.supervisor().spawn("recovery", async move { engine.keep_recovering().await });
+    let engine = app.engine().clone();
+    app.supervisor().spawn("leases", async move { engine.keep_leases().await });
+    Ok((app, new_key, replica))
+}
+
+fn llm(model: &Model) -> Result<Arc<dyn LlmClient>> {
+    Ok(match &model.settings {
+        Some(settings) => Arc::new(adjutant_llm::client(settings.clone())?),
+        None => Arc::new(Unconfigured),
+    })
+}
+
+impl Ready {
+    /// Serves until `shutdown` resolves, then ends everything in order.
+    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<()> {
+        let Self { app, new_key: _, mut embedded, replica } = self;
+        let listening = listening::keep_listening(replica, app.engine().clone(), app.keys().clone());
+        let result = tokio::select! {
+            () = serve_and_end(listener, app, shutdown) => Ok(()),
+            // Holds the replica's lock until its runs are handed over: nobody takes it for dead before.
+            () = listening => Ok(()),
+            error = watch(&mut embedded) => Err(error),
+        };
+        if let Some(embedded) = embedded {
+            let stopped = embedded.stop().await;
+            result.and(stopped)
+        } else {
+            result
+        }
+    }
+}
+
+async fn watch(embedded: &mut Option<Embedded>) -> anyhow::Error {
+    match embedded {
+        Some(embedded) => embedded.watch().await,
+        None => pending().await,
+    }
+}
+
+async fn serve_and_end(listener: TcpListener, app: App, shutdown: impl Future<Output = ()>) {
+    let ending = Ending::default();
+    let accepting = server::serve(listener, app.clone(), ending.clone());
+    tokio::select! {
+        () = accepting => {}
+        () = shutdown => {}
+    }
+    tracing::info!(runs.active = app.engine().active_runs(), "stopping");
+    ending.gently.cancel();
+    let idle = async {
+        while app.engine().active_runs() > 0 {
+            sleep(LOOK).await;
+        }
+    };
+    let _ = timeout(limits::DRAIN, idle).await;
+    // Workers hand their runs over, sockets close, bridges end.
+    app.supervisor().stopping().cancel();
+    let ended = async {
+        app.bridges().shutdown().await;
+        app.supervisor().stop().await;
+    };
+    tokio::pin!(ended);
+    if timeout(limits::DRAIN, &mut ended).await.is_err() {
+        ending.now.cancel();
+        if timeout(LAST, ended).await.is_err() {
+            tracing::warn!("some tasks did not end in time");
+        }
+    }
+    if timeout(LAST, app.store().close()).await.is_err() {
+        tracing::warn!("the database connections did not close in time");
+    }
+}

@@ -1,0 +1,184 @@
+//! From a request to its run: a new one, one that waits for the caller's results, or the one that an
+//! earlier request with the same key began.
+//!
+//! Whatever changes a run is done in a task of its own: a client that goes away in the middle of it
+//! must not leave it half done.
+
+use std::future::Future;
+
+use adjutant_core::ids::{RunId, ThreadId};
+use adjutant_core::model::Usage;
+use adjutant_core::scope::Owner;
+use adjutant_engine::engine::Engine;
+use adjutant_engine::events::hub::Interest;
+use adjutant_engine::runs::control::ControlError;
+use adjutant_engine::runs::submission::{RunRequest, Submission, Target};
+use adjutant_store::{ledger, runs};
+use tokio::sync::oneshot;
+
+use super::calls::{self, Awaited};
+use super::failure::Failure;
+use super::follow::{Follower, Heard, Place};
+use super::guard::Watch;
+use super::headers::Asked;
+use super::history::{self, Entry};
+use super::telling::Telling;
+use super::thread;
+use crate::app::App;
+use crate::http::extract::UserScope;
+
+/// A request that was read and checked by itself.
+pub(super) struct Order {
+    pub(super) user: UserScope,
+    pub(super) asked: Asked,
+    pub(super) entries: Vec<Entry>,
+    pub(super) request: RunRequest,
+}
+
+/// What every way to a run needs.
+struct Starting<'a> {
+    app: &'a App,
+    engine: Engine,
+    owner: Owner,
+    user: UserScope,
+    /// The run is of use to this request alone.
+    is_private: bool,
+}
+
+pub(super) async fn start(app: &App, order: Order) -> Result<Telling, Failure> {
+    let Order { user, asked, entries, request } = order;
+    // Who names a thread or a key can come back for the answer.
+    let is_private = asked.thread.is_none() && asked.client_message_id.is_none();
+    let owner = user.scope.owner();
+    let starting = Starting { app, engine: app.engine().clone(), owner, user, is_private };
+    if let Some(id) = asked.client_message_id.as_deref()
+        && let Some(telling) = starting.repeat(id).await?
+    {
+        return Ok(telling);
+    }
+    if let Some(awaited) = calls::awaited(&starting.engine, &starting.owner, &entries).await? {
+        if asked.thread.is_some_and(|thread| thread != awaited.thread) {
+            return Err(thread::parted("the thread does not wait for these tool results"));
+        }
+        if let Some(telling) = starting.go_on(awaited).await? {
+            return Ok(telling);
+        }
+    }
+    let (target, entries) = match asked.thread {
+        None => (Target::New { hidden: true }, entries),
+        Some(thread) => {
+            let new = thread::new_entries(&starting.engine, &starting.owner, thread, entries).await?;
+            (Target::Existing(thread), new)
+        }
+    };
+    let submission = Submission {
+        run_id: RunId::new(),
+        thread: target,
+        parent: None,
+        messages: history::drafts(entries)?,
+        client_message_id: asked.client_message_id,
+        request,
+    };
+    starting.submit(submission).await
+}
+
+impl Starting<'_> {
+    async fn submit(&self, submission: Submission) -> Result<Telling, Failure> {
+        let run = submission.run_id;
+        let subscription = self.engine.hub().subscribe(&self.owner, Interest::Run(run));
+        let (engine, scope, private) = (self.engine.clone(), self.user.scope.clone(), self.is_private);
+        let (accepted, watch) = to_the_end(&self.engine, "submit", async move {
+            let accepted = engine.submit(&scope, submission).await?;
+            Ok::<_, Failure>((accepted, watch_over(&engine, &scope.owner(), accepted.run_id, private)))
+        })
+        .await??;
+        let place = self.place(accepted.thread_id, accepted.run_id);
+        if accepted.repeated {
+            return Ok(Telling::new(self.join(place, accepted.seq), watch, Usage::default()));
+        }
+        let follower = Follower::new(place, subscription, accepted.seq, self.revoked());
+        Ok(Telling::new(follower, watch, Usage::default()))
+    }
+
+    /// The run that an earlier request with this key began, from its beginning.
+    async fn repeat(&self, client_message_id: &str) -> Result<Option<Telling>, Failure> {
+        let store = self.engine.store();
+        let before = store.scoped(&self.owner, async |tx| runs::accepted_before(tx, client_message_id).await).await?;
+        let Some(before) = before else { return Ok(None) };
+        let follower = self.join(self.place(before.thread_id, before.run_id), before.seq);
+        Ok(Some(Telling::new(follower, Watch::none(&self.engine, &self.owner), Usage::default())))
+    }
+
+    /// Listens to a run that may be going already.
+    fn join(&self, place: Place, seen: i64) -> Follower {
+        let subscription = place.subscribe();
+        Follower::new(place, subscription, seen, self.revoked()).late()
+    }
+
+    /// Hands the caller's results to the run that waits for them. `None`: somebody else was faster.
+    async fn go_on(&self, awaited: Awaited) -> Result<Option<Telling>, Failure> {
+        let mut follower = self.join(self.place(awaited.thread, awaited.run), awaited.seen);
+        loop {
+            let (engine, owner) = (self.engine.clone(), self.owner.clone());
+            let private = self.is_private && awaited.is_hidden;
+            let (run, results) = (awaited.run, awaited.results.clone());
+            let answered = to_the_end(&self.engine, "answer", async move {
+                engine.answer_calls(&owner, run, results).await?;
+                Ok::<_, ControlError>(watch_over(&engine, &owner, run, private))
+            })
+            .await?;
+            match answered {
+                Ok(watch) => return Ok(Some(Telling::new(follower, watch, awaited.before))),
+                Err(ControlError::NotWaiting | ControlError::NotFound) => {}
+                Err(error) => return Err(error.into()),
+            }
+            // A person may have allowed another call of the run just now: it waits again when that is done.
+            if !self.is_open(&awaited).await? || !waits_again(&mut follower).await {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn place(&self, thread: ThreadId, run: RunId) -> Place {
+        Place { engine: self.engine.clone(), owner: self.owner.clone(), thread, run }
+    }
+
+    async fn is_open(&self, awaited: &Awaited) -> Result<bool, Failure> {
+        let ids: Vec<_> = awaited.results.iter().map(|(id, _)| *id).collect();
+        let store = self.engine.store();
+        let open = store.scoped(&self.owner, async |tx| ledger::open_with_caller(tx, &ids).await).await?;
+        Ok(open.len() == ids.len())
+    }
+
+    fn revoked(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.app.keys().until_revoked(&self.user.identity.key_id)
+    }
+}
+
+/// Until the run waits; `false` when it ends instead.
+async fn waits_again(follower: &mut Follower) -> bool {
+    loop {
+        match follower.next().await {
+            Heard::Waits => return true,
+            Heard::Text(_) => {}
+            Heard::Finished(_) | Heard::Failed(_) | Heard::Cut(_) => return false,
+        }
+    }
+}
+
+fn watch_over(engine: &Engine, owner: &Owner, run: RunId, is_private: bool) -> Watch {
+    if is_private { Watch::over(engine, owner, run) } else { Watch::none(engine, owner) }
+}
+
+/// Does the work even when nobody waits for it any more; what it made is dropped then.
+async fn to_the_end<T: Send + 'static>(
+    engine: &Engine,
+    name: &'static str,
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, Failure> {
+    let (done, result) = oneshot::channel();
+    engine.supervisor().spawn(name, async move {
+        let _ = done.send(work.await);
+    });
+    result.await.map_err(|_| Failure::internal())
+}

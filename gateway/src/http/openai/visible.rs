@@ -1,0 +1,152 @@
+//! The text of a run as its caller sees it: the answers of all its model calls, parted by a blank
+//! line. A stream and a whole answer come to the same text.
+
+use adjutant_core::ids::MessageId;
+use adjutant_engine::events::event::Delta;
+
+/// Between the answers of two model calls.
+pub(super) const PART: &str = "\n\n";
+
+/// How the visible text goes on.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Grown {
+    Nothing,
+    By(String),
+    /// The model wrote something else than what was already shown.
+    Differs,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Visible {
+    /// Text of an earlier message was shown.
+    holds_text: bool,
+    message: Option<MessageId>,
+    /// Shown of that message.
+    shown: String,
+    /// The attempt at it that is heard now.
+    attempt: u64,
+    /// A later attempt at it, until it reaches what an earlier one has shown.
+    again: Option<String>,
+    /// Where the next piece of the message belongs, in UTF-16 code units.
+    next: usize,
+}
+
+impl Visible {
+    /// A piece that the model wrote just now.
+    pub(super) fn piece(&mut self, delta: &Delta) -> Grown {
+        self.turn_to(delta.message);
+        if delta.attempt != self.attempt {
+            self.attempt = delta.attempt;
+            self.again = (!self.shown.is_empty()).then(String::new);
+            self.next = 0;
+        }
+        if delta.offset != self.next {
+            // Something before it was not heard; the whole message will bring it.
+            return Grown::Nothing;
+        }
+        self.next += delta.text.encode_utf16().count();
+        let Some(again) = &mut self.again else { return self.show(delta.text.to_string()) };
+        again.push_str(&delta.text);
+        let again = again.clone();
+        if again.len() < self.shown.len() && self.shown.starts_with(&again) {
+            return Grown::Nothing;
+        }
+        self.again = None;
+        self.complete(&again)
+    }
+
+    /// The whole message, as it was kept.
+    pub(super) fn answer(&mut self, message: MessageId, text: &str) -> Grown {
+        self.turn_to(message);
+        self.complete(text)
+    }
+
+    fn turn_to(&mut self, message: MessageId) {
+        if self.message != Some(message) {
+            self.holds_text |= !self.shown.is_empty();
+            self.message = Some(message);
+            self.shown.clear();
+            self.again = None;
+            self.next = 0;
+        }
+    }
+
+    fn complete(&mut self, text: &str) -> Grown {
+        match text.strip_prefix(self.shown.as_str()) {
+            Some(rest) => self.show(rest.to_owned()),
+            None => Grown::Differs,
+        }
+    }
+
+    fn show(&mut self, piece: String) -> Grown {
+        if piece.is_empty() {
+            return Grown::Nothing;
+        }
+        let first = self.shown.is_empty() && self.holds_text;
+        self.shown.push_str(&piece);
+        Grown::By(if first { format!("{PART}{piece}") } else { piece })
+    }
+}
+
+/// The same text from whole messages.
+pub(super) fn joined<'a>(answers: impl IntoIterator<Item = &'a str>) -> String {
+    answers.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(PART)
+}
+
+#[cfg(test)]
+mod tests {
+    use adjutant_core::ids::{RunId, ThreadId};
+
+    use super::*;
+
+    fn delta(message: MessageId, offset: usize, text: &str) -> Delta {
+        Delta { thread: ThreadId::new(), run: RunId::new(), message, attempt: 1, offset, text: text.into() }
+    }
+
+    fn later(message: MessageId, offset: usize, text: &str) -> Delta {
+        Delta { attempt: 2, ..delta(message, offset, text) }
+    }
+
+    fn by(text: &str) -> Grown {
+        Grown::By(text.to_owned())
+    }
+
+    #[test]
+    fn a_stream_and_its_message_are_the_text_once() {
+        let (mut visible, first, second) = (Visible::default(), MessageId::new(), MessageId::new());
+        assert_eq!(visible.piece(&delta(first, 0, "🐈 one")), by("🐈 one"));
+        assert_eq!(visible.piece(&delta(first, 6, " two")), by(" two"));
+        assert_eq!(visible.answer(first, "🐈 one two!"), by("!"));
+        assert_eq!(visible.piece(&delta(second, 0, "three")), by("\n\nthree"));
+        assert_eq!(visible.answer(second, "three"), Grown::Nothing);
+        assert_eq!(joined(["🐈 one two!", "", "three"]), "🐈 one two!\n\nthree");
+    }
+
+    #[test]
+    fn a_piece_that_was_not_heard_comes_with_the_message() {
+        let (mut visible, message) = (Visible::default(), MessageId::new());
+        assert_eq!(visible.piece(&delta(message, 4, "late")), Grown::Nothing);
+        assert_eq!(visible.answer(message, "too late"), by("too late"));
+    }
+
+    #[test]
+    fn an_answer_written_again_goes_on_where_it_was() {
+        let (mut visible, message) = (Visible::default(), MessageId::new());
+        assert_eq!(visible.piece(&delta(message, 0, "same ")), by("same "));
+        assert_eq!(visible.piece(&delta(message, 5, "words")), by("words"));
+        assert_eq!(visible.piece(&later(message, 0, "same")), Grown::Nothing);
+        assert_eq!(visible.piece(&later(message, 4, " words here")), by(" here"));
+        assert_eq!(visible.piece(&later(message, 15, "!")), by("!"));
+        assert_eq!(visible.answer(message, "same words here!"), Grown::Nothing);
+    }
+
+    #[test]
+    fn another_answer_in_place_of_a_shown_one_is_noticed() {
+        let (mut visible, message) = (Visible::default(), MessageId::new());
+        assert_eq!(visible.piece(&delta(message, 0, "same ")), by("same "));
+        assert_eq!(visible.piece(&later(message, 0, "other")), Grown::Differs);
+        let (mut visible, message) = (Visible::default(), MessageId::new());
+        assert_eq!(visible.piece(&delta(message, 0, "same ")), by("same "));
+        assert_eq!(visible.answer(message, "other"), Grown::Differs);
+    }
+}

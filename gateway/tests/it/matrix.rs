@@ -1,0 +1,256 @@
+//! The cross-user matrix: every route with an id and every frame with an id, asked by another user and by another
+//! profile of the same user. A foreign id must answer exactly like an unknown one. The routes come from the router's
+//! own table, so a new one is red here until it is covered; the whole runs again with row security switched off.
+
+use adjutant::http::router::ROUTES;
+use adjutant_core::ids::{ApprovalId, MessageId, RunId, ThreadId, ToolCallId};
+use adjutant_core::message::{Part, Role as MessageRole};
+use adjutant_core::scope::{Origin, Role, Scope, UserId};
+use adjutant_engine::events::event::{EventBody, Live};
+use adjutant_engine::events::hub::Interest;
+use adjutant_engine::runs::submission::{Draft, RunRequest, Submission, Target};
+use adjutant_testkit::effects::EffectServer;
+use adjutant_testkit::provider::{Provider, Reply};
+use futures::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+use crate::server::{NewKey, TestServer, profile};
+
+/// What anna's personal profile has: a run that waits for consent, in a thread of its own.
+struct Belongings {
+    thread: ThreadId,
+    message: MessageId,
+    run: RunId,
+    approval: ApprovalId,
+    call: ToolCallId,
+}
+
+struct Town {
+    server: TestServer,
+    belongings: Belongings,
+    /// Who asks: a user and profile that is not the owner.
+    strangers: Vec<(&'static str, NewKey)>,
+}
+
+async fn town() -> Town {
+    let tools = EffectServer::start().await;
+    let provider = Provider::start(|turn| match turn.round() {
+        0 => Reply::call("effects__look", &json!({"key": "a"})),
+        _ => Reply::call("effects__effect", &json!({"key": "b"})),
+    })
+    .await;
+    let folder = std::env::temp_dir().join(format!("adjutant-matrix-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let config = folder.join("mcp.json");
+    let servers = json!({"mcpServers": {"effects": {"type": "http", "url": tools.url(), "lifecycle": "initialize"}}});
+    std::fs::write(&config, servers.to_string()).unwrap();
+    let server = TestServer::start_with(&[
+        ("LLM_PROVIDER", "openai"),
+        ("LLM_MODEL", "scripted"),
+        ("OPENAI_BASE_URL", &provider.base_url()),
+        ("OPENAI_API_KEY", "sk-none"),
+        ("ADJUTANT_MCP_CONFIG", config.to_str().unwrap()),
+    ])
+    .await;
+    let belongings = move_in(&server).await;
+    let strangers = vec![
+        ("another user", server.key("ben", "personal", Role::Admin).await),
+        ("another profile", server.key("anna", "work", Role::Personal).await),
+    ];
+    Town { server, belongings, strangers }
+}
+
+async fn move_in(server: &TestServer) -> Belongings {
+    let scope = Scope {
+        user: UserId::parse("anna").unwrap(),
+        profile: profile("personal"),
+        role: Role::Personal,
+        origin: Origin::WebSocket,
+    };
+    let engine = server.app.engine();
+    let mut listener = engine.hub().subscribe(&scope.owner(), Interest::VisibleThreads);
+    let submission = Submission {
+        run_id: RunId::new(),
+        thread: Target::New { hidden: false },
+        parent: None,
+        messages: vec![Draft { role: MessageRole::User, parts: vec![Part::text("anna's secret plan")] }],
+        client_message_id: Some("annas-id".to_owned()),
+        request: RunRequest::default(),
+    };
+    let accepted = engine.submit(&scope, submission).await.unwrap();
+    let (approval, call) = loop {
+        let live = tokio::time::timeout(std::time::Duration::from_secs(10), listener.next()).await;
+        let Some(Live::Durable { events, .. }) = live.expect("the run asks") else { continue };
+        let asked = events.iter().find_map(|event| match &event.body {
+            EventBody::ApprovalRequested { approval_id, tool_call_id, .. } => Some((*approval_id, *tool_call_id)),
+            _ => None,
+        });
+        if let Some(asked) = asked {
+            break asked;
+        }
+    };
+    Belongings { thread: accepted.thread_id, message: accepted.message_id, run: accepted.run_id, approval, call }
+}
+
+#[tokio::test]
+async fn foreign_ids_answer_like_unknown_ones_on_every_route_and_frame() {
+    let town = town().await;
+    every_route(&town).await;
+    every_frame(&town).await;
+    the_openai_door(&town).await;
+    nothing_changed(&town).await;
+}
+
+/// The predicates of the queries alone: the application role bypasses row security meanwhile.
+#[tokio::test]
+async fn foreign_ids_answer_like_unknown_ones_without_row_security() {
+    let town = town().await;
+    let admin = town.server.db.admin();
+    sqlx::raw_sql("alter role adjutant_app bypassrls").execute(&admin).await.unwrap();
+    let visible: i64 =
+        sqlx::query_scalar("select count(*) from threads").fetch_one(&town.server.db.bare_app()).await.unwrap();
+    assert_eq!(visible, 1, "row security is off");
+    every_route(&town).await;
+    every_frame(&town).await;
+    the_openai_door(&town).await;
+    nothing_changed(&town).await;
+    sqlx::raw_sql("alter role adjutant_app nobypassrls").execute(&admin).await.unwrap();
+}
+
+async fn every_route(town: &Town) {
+    let known = &town.belongings;
+    for route in ROUTES.iter().filter(|route| route.path.contains("{id}")) {
+        let (mine, nobodys) = match route.path {
+            path if path.starts_with("/api/threads/") => (known.thread.to_string(), ThreadId::new().to_string()),
+            path if path.starts_with("/api/runs/") => (known.run.to_string(), RunId::new().to_string()),
+            // Models belong to nobody.
+            "/v1/models/{id}" => continue,
+            other => panic!("the matrix does not cover {other}"),
+        };
+        for (who, key) in &town.strangers {
+            let foreign = shape(town, route.method.as_str(), route.path, &mine, key).await;
+            let unknown = shape(town, route.method.as_str(), route.path, &nobodys, key).await;
+            assert_eq!(foreign, unknown, "{} {} for {who}", route.method, route.path);
+            assert_eq!(foreign.0, 404, "{} {} for {who}", route.method, route.path);
+        }
+    }
+    for (who, key) in &town.strangers {
+        let threads = town.server.get("/api/threads", &key.secret).await;
+        assert_eq!(threads.body["items"], json!([]), "{who}");
+    }
+}
+
+/// Status, headers and body of an answer, without what differs for every request.
+async fn shape(town: &Town, method: &str, path: &str, id: &str, key: &NewKey) -> (u16, Vec<(String, String)>, String) {
+    let request = town.server.request(method, &path.replace("{id}", id)).header("x-api-key", &key.secret);
+    let response = request.send().await.unwrap();
+    let status = response.status().as_u16();
+    let request_id = response.headers().get("x-request-id").map(|value| value.to_str().unwrap().to_owned());
+    let mut headers: Vec<(String, String)> = response
+        .headers()
+        .iter()
+        .filter(|(name, _)| !matches!(name.as_str(), "date" | "x-request-id"))
+        .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+        .collect();
+    headers.sort();
+    let body = response.text().await.unwrap();
+    (status, headers, body.replace(&request_id.unwrap_or_default(), "REQUEST").replace(id, "ID"))
+}
+
+async fn every_frame(town: &Town) {
+    let known = &town.belongings;
+    let pairs = [
+        (submit(&json!({"threadId": known.thread})), submit(&json!({"threadId": ThreadId::new()}))),
+        (submit(&json!({"parentId": known.message})), submit(&json!({"parentId": MessageId::new()}))),
+        (json!({"type": "run.cancel", "runId": known.run}), json!({"type": "run.cancel", "runId": RunId::new()})),
+        (decide(known.approval), decide(ApprovalId::new())),
+        (resume(known.thread), resume(ThreadId::new())),
+    ];
+    for (who, key) in &town.strangers {
+        let mut request = format!("ws://{}/ws", town.server.address).into_client_request().unwrap();
+        request.headers_mut().insert("x-api-key", key.secret.parse().unwrap());
+        let (mut socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+        for (foreign, unknown) in &pairs {
+            let mut answers = Vec::new();
+            for frame in [foreign, unknown] {
+                socket.send(Message::text(frame.to_string())).await.unwrap();
+                let answer = tokio::time::timeout(std::time::Duration::from_secs(10), socket.next()).await;
+                let answer = answer.unwrap_or_else(|_| panic!("no answer to {frame}")).unwrap().unwrap();
+                let answer: Value = serde_json::from_str(answer.to_text().unwrap()).unwrap();
+                assert_eq!(answer["type"], "error", "{who}: {frame} got {answer}");
+                answers.push(anonymous(&answer, frame));
+            }
+            assert_eq!(answers[0], answers[1], "{who}: {foreign}");
+        }
+    }
+}
+
+fn submit(more: &Value) -> Value {
+    let mut frame = json!({"type": "run.submit", "clientMessageId": "strangers-id", "content": "let me in"});
+    frame.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    frame
+}
+
+fn decide(approval: ApprovalId) -> Value {
+    json!({"type": "approval.decide", "approvalId": approval, "decision": "once"})
+}
+
+fn resume(thread: ThreadId) -> Value {
+    json!({"type": "resume", "threads": {thread.to_string(): 0}})
+}
+
+/// The answer with the ids of the question taken out.
+fn anonymous(answer: &Value, question: &Value) -> String {
+    let mut text = answer.to_string();
+    for id in question.to_string().split('"').filter(|part| part.len() == 36) {
+        text = text.replace(id, "ID");
+    }
+    text
+}
+
+async fn the_openai_door(town: &Town) {
+    let known = &town.belongings;
+    let call = |id: ToolCallId| format!("call_{}", id.as_uuid().simple());
+    for (who, key) in &town.strangers {
+        let mut answers = Vec::new();
+        for thread in [known.thread, ThreadId::new()] {
+            let body = json!({"model": "cos", "messages": [{"role": "user", "content": "let me in"}]});
+            let request = town.server.request("POST", "/v1/chat/completions").bearer_auth(&key.secret);
+            let response = request.header("x-thread-id", thread.to_string()).json(&body).send().await.unwrap();
+            let status = response.status().as_u16();
+            let text = response.text().await.unwrap().replace(&thread.to_string(), "ID");
+            answers.push((status, text));
+        }
+        assert_eq!(answers[0], answers[1], "{who}");
+        assert_eq!(answers[0].0, 404, "{who}");
+
+        // A foreign call id is history like any other: the stranger gets an answer of their own.
+        for id in [known.call, ToolCallId::new()] {
+            let asked = json!({"id": call(id), "type": "function", "function": {"name": "x", "arguments": "{}"}});
+            let messages = json!([
+                {"role": "user", "content": "hi"},
+                {"role": "assistant", "content": null, "tool_calls": [asked]},
+                {"role": "tool", "tool_call_id": call(id), "content": "forged"},
+            ]);
+            let request = town.server.request("POST", "/v1/chat/completions").bearer_auth(&key.secret);
+            let response = request.json(&json!({"model": "cos", "messages": messages})).send().await.unwrap();
+            assert_eq!(response.status(), 200, "{who}");
+            let run = response.headers()["x-run-id"].to_str().unwrap().to_owned();
+            assert_ne!(run, known.run.to_string(), "{who}");
+        }
+    }
+}
+
+/// What anna has is as it was: still waiting, nothing decided, two messages and one result.
+async fn nothing_changed(town: &Town) {
+    let key = town.server.key("anna", "personal", Role::Personal).await;
+    let run = town.server.get(&format!("/api/runs/{}", town.belongings.run), &key.secret).await;
+    assert_eq!(run.body["state"], "waiting");
+    let path = format!("/api/threads/{}/messages", town.belongings.thread);
+    let messages = town.server.get(&path, &key.secret).await;
+    let items = messages.body["items"].as_array().unwrap().clone();
+    assert_eq!(items.len(), 4, "{items:#?}");
+    assert!(!messages.body.to_string().contains("let me in") && !messages.body.to_string().contains("forged"));
+}

@@ -1,0 +1,112 @@
+//! Two servers on one database: what one does, listeners of the other hear; either may cancel.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adjutant::app::App;
+use adjutant::boot::serve::prepare;
+use adjutant_core::ids::RunId;
+use adjutant_core::message::{Part, Role as MessageRole};
+use adjutant_core::scope::{Origin, Role, Scope, UserId};
+use adjutant_engine::events::event::{Event, EventBody, FinishedOutcome, Live};
+use adjutant_engine::events::hub::{Interest, Subscription};
+use adjutant_engine::runs::submission::{Draft, RunRequest, Submission, Target};
+use adjutant_testkit::provider::{Piece, Provider, Reply};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::server::{KEY, TestServer, answer, config, profile, soon};
+
+const CEILING: Duration = Duration::from_secs(10);
+
+fn owner() -> Scope {
+    let user = UserId::parse("owner").unwrap();
+    Scope { user, profile: profile("personal"), role: Role::Admin, origin: Origin::WebSocket }
+}
+
+fn hello() -> Submission {
+    Submission {
+        run_id: RunId::new(),
+        thread: Target::New { hidden: false },
+        parent: None,
+        messages: vec![Draft { role: MessageRole::User, parts: vec![Part::text("hello")] }],
+        client_message_id: None,
+        request: RunRequest::default(),
+    }
+}
+
+/// A second server beside the first.
+async fn beside(first: &TestServer, settings: &[(&str, &str)]) -> App {
+    let ready = prepare(config(&first.db, settings)).await.unwrap();
+    let app = ready.app.clone();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    tokio::spawn(ready.serve(listener, pending()));
+    app
+}
+
+async fn durable(live: &mut Subscription) -> Vec<Event> {
+    loop {
+        match timeout(CEILING, live.next()).await.expect("an event comes").expect("still listening") {
+            Live::Durable { events, .. } => return events.to_vec(),
+            Live::Delta(_) => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_run_of_one_server_is_heard_and_cancelled_at_the_other() {
+    let hold = Arc::new(Semaphore::new(0));
+    let gate = Arc::clone(&hold);
+    let provider = Provider::start(move |_| Reply::Stream(vec![Piece::Hold(gate.clone())])).await;
+    let base_url = provider.base_url();
+    let model = [("LLM_PROVIDER", "openai"), ("LLM_MODEL", "scripted"), ("OPENAI_BASE_URL", base_url.as_str())];
+    let first = TestServer::start_with(&model).await;
+    let second = beside(&first, &model).await;
+    let scope = owner();
+
+    // The first hears of the second through the database, and tells it of its commits from then on.
+    let mut live = second.engine().hub().subscribe(&scope.owner(), Interest::VisibleThreads);
+    soon("the servers know of each other", async || {
+        first.app.engine().submit(&scope, hello()).await.unwrap();
+        timeout(Duration::from_millis(200), live.next()).await.is_ok()
+    })
+    .await;
+
+    let accepted = first.app.engine().submit(&scope, hello()).await.unwrap();
+    loop {
+        let events = durable(&mut live).await;
+        let Some(started) = events.iter().find(|event| event.run_id == accepted.run_id) else { continue };
+        assert_eq!(started.seq, accepted.seq);
+        assert_eq!(started.messages[0].id, accepted.message_id);
+        break;
+    }
+    second.engine().cancel(&scope.owner(), accepted.run_id).await.unwrap();
+    loop {
+        let events = durable(&mut live).await;
+        let ended = |event: &&Event| event.run_id == accepted.run_id && event.body.ends_run();
+        let Some(end) = events.iter().find(ended) else { continue };
+        assert!(matches!(end.body, EventBody::RunFinished { outcome: FinishedOutcome::Cancelled, .. }), "{end:?}");
+        break;
+    }
+    hold.add_permits(1_000);
+    second.supervisor().stop().await;
+    first.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_that_is_revoked_at_one_server_ends_at_the_other() {
+    let first = TestServer::start().await;
+    let second = beside(&first, &[]).await;
+    let key = first.key("anna", "personal", Role::Personal).await;
+    let digest = adjutant::auth::key::digest(&key.secret);
+    assert!(second.keys().identify(&digest).await.unwrap().is_some());
+    let told = second.keys().until_revoked(&key.id);
+    first.revoke(&key).await;
+    timeout(Duration::from_secs(1), told).await.expect("within a second");
+    assert!(second.keys().identify(&digest).await.unwrap().is_none());
+    assert_eq!(answer(first.request("GET", "/api/threads").bearer_auth(KEY)).await.status, 200);
+    second.supervisor().stop().await;
+    first.stop().await;
+}

@@ -1,0 +1,297 @@
+//! The terminal client, as a process of its own, on a pipe and on a terminal.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::process::{Output, Stdio};
+use std::sync::Arc;
+
+use adjutant_core::ids::ThreadId;
+use adjutant_core::limits;
+use adjutant_core::model::Usage;
+use adjutant_store::events::{self, EventRow};
+use adjutant_store::runs::{self, RunStatus};
+use adjutant_store::threads::{self, Advance};
+use adjutant_testkit::db::owner;
+use adjutant_testkit::provider::{Piece, Reply, Turn};
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use serde_json::json;
+use tokio::io::{AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, Command};
+use tokio::sync::{Notify, Semaphore, mpsc};
+
+use super::server::KEY;
+use super::ws_support::{House, PATIENCE};
+
+fn chat(address: SocketAddr, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_adjutant"));
+    command.arg("chat").args(arguments).env_clear().kill_on_drop(true);
+    command.env("NO_COLOR", "1").env("ADJUTANT_URL", format!("http://{address}")).env("ADJUTANT_API_KEY", KEY);
+    command
+}
+
+/// What `echo TEXT | adjutant chat` comes to.
+async fn piped(address: SocketAddr, arguments: &[&str], text: &str) -> Output {
+    let mut command = chat(address, arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).await.unwrap();
+    tokio::time::timeout(PATIENCE, child.wait_with_output()).await.expect("it ends").unwrap()
+}
+
+fn told(output: &Output) -> (Option<i32>, &str, &str) {
+    let text = |bytes| std::str::from_utf8(bytes).unwrap();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+fn script(turn: &Turn) -> Reply {
+    let text = |text: &str| Piece::Text(text.to_owned());
+    match (turn.last_user().trim(), turn.round()) {
+        ("fail", _) => Reply::Status(401, "{}".to_owned()),
+        ("effect", 0) => Reply::call("effects__look", &json!({"key": "before"})),
+        ("effect", 1) => Reply::call("effects__effect", &json!({"key": "a\u{1b}[2J\u{202e}b"})),
+        ("effect", _) => Reply::text("It is done."),
+        _ => Reply::Stream(vec![text("Grüß "), text("\u{1b}[31mdich 🐈"), text(", du.")]),
+    }
+}
+
+#[tokio::test]
+async fn a_pipe_gets_the_answer_and_nothing_else() {
+    let house = House::new(script).await;
+    let address = house.server.address;
+    assert_eq!(told(&piped(address, &[], "hello\n").await), (Some(0), "Grüß [31mdich 🐈, du.\n", ""));
+    let output = piped(address, &["--json"], "hello\n").await;
+    let (code, frames, _) = told(&output);
+    let frames: Vec<serde_json::Value> = frames.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((code, &frames.last().unwrap()["event"]["type"]), (Some(0), &json!("RUN_FINISHED")));
+    let thread = frames.last().unwrap()["threadId"].as_str().unwrap();
+    assert_eq!(told(&piped(address, &["--thread", thread], "again").await).1, "Grüß [31mdich 🐈, du.\n");
+}
+
+#[tokio::test]
+async fn what_goes_wrong_is_a_sentence_and_an_exit_code() {
+    let house = House::new(script).await;
+    let address = house.server.address;
+    let nowhere = "127.0.0.1:9".parse().unwrap();
+    let unknown = ["--thread", "0196f0aa-0000-7000-8000-000000000001"];
+    for (output, code, sentence) in [
+        (piped(address, &[], "fail").await, 1, "(model_unauthorized)"),
+        (piped(address, &[], " \n").await, 1, "no message on standard input"),
+        (piped(address, &unknown, "hello").await, 1, "the server refuses (404)"),
+        (piped(address, &["--key-file", "/dev/null"], "hello").await, 2, "the key is empty"),
+        (piped(address, &["--url", "ftp://x"], "hello").await, 2, "--url must be"),
+        (piped(nowhere, &[], "hello").await, 1, "does `adjutant serve` run there?"),
+        (piped(address, &[], "effect").await, 1, "effects__effect waits for consent"),
+    ] {
+        let (found, stdout, stderr) = told(&output);
+        assert_eq!((found, stdout, stderr.lines().count()), (Some(code), "", 1), "{stderr}");
+        assert!(stderr.contains(sentence), "{stderr}");
+    }
+}
+
+/// Passes connections on until it is told to cut them.
+async fn proxy(target: SocketAddr) -> (SocketAddr, Arc<Notify>) {
+    let cut = Arc::new(Notify::new());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let cutting = Arc::clone(&cut);
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let cutting = Arc::clone(&cutting);
+            tokio::spawn(async move {
+                let mut far = TcpStream::connect(target).await.unwrap();
+                tokio::select! {
+                    _ = copy_bidirectional(&mut near, &mut far) => {}
+                    () = cutting.notified() => {}
+                }
+            });
+        }
+    });
+    (address, cut)
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_healed_and_the_answer_is_printed_once() {
+    let hold = Arc::new(Semaphore::new(0));
+    let gate = Arc::clone(&hold);
+    let house = House::new(move |_| {
+        let (before, after) = (Piece::Text("before 🐈 ".to_owned()), Piece::Text("after".to_owned()));
+        Reply::Stream(vec![before, Piece::Hold(Arc::clone(&gate)), after])
+    })
+    .await;
+    let (address, cut) = proxy(house.server.address).await;
+    let mut terminal = Terminal::open(&mut chat(address, &["--new"]));
+    terminal.until("> ").await;
+    terminal.write("hello\n");
+    terminal.until("before 🐈 ").await;
+    cut.notify_waiters();
+    hold.add_permits(1);
+    terminal.until("after").await;
+    terminal.until("> ").await;
+    assert_eq!(terminal.shown().matches("before 🐈 ").count(), 1, "{}", terminal.shown());
+    assert!(terminal.shown().contains("before 🐈 after"), "{}", terminal.shown());
+    // A cut that is noticed only when something is sent loses nothing either.
+    cut.notify_waiters();
+    terminal.write("hello\n");
+    hold.add_permits(1);
+    terminal.until("before 🐈 after").await;
+    terminal.write("/quit\n");
+    assert_eq!(terminal.end().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_person_is_asked_for_consent_with_the_exact_arguments() {
+    let house = House::new(script).await;
+    let mut terminal = Terminal::open(&mut chat(house.server.address, &[]));
+    terminal.until("> ").await;
+    terminal.write("effect\n");
+    terminal.until(r#"Run effects__effect of effects (effects) with {"key":"a\u001b[2J\u{202e}b"}?"#).await;
+    terminal.until("y = once, a = always, n = no: ").await;
+    terminal.write("what?\n");
+    terminal.until("y = once, a = always, n = no: ").await;
+    terminal.write("y\n");
+    terminal.until("It is done.").await;
+    terminal.until("> ").await;
+    assert_eq!(house.tools.effects().len(), 1);
+    assert!(terminal.shown().contains("← effects__look succeeded: did before"), "{}", terminal.shown());
+    assert!(!terminal.shown().contains('\u{1b}'), "{}", terminal.shown());
+    terminal.write("effect\n");
+    terminal.until("n = no: ").await;
+    terminal.write("n\n");
+    terminal.until("It is done.").await;
+    assert_eq!(house.tools.effects().values().sum::<u32>(), 1);
+    terminal.until("> ").await;
+    terminal.interrupt();
+    assert_eq!(terminal.end().await, Some(130));
+}
+
+#[tokio::test]
+async fn ctrl_c_cancels_the_run_and_the_next_one_leaves() {
+    let hold = Arc::new(Semaphore::new(0));
+    let house =
+        House::new(move |_| Reply::Stream(vec![Piece::Text("so far".to_owned()), Piece::Hold(Arc::clone(&hold))]))
+            .await;
+    let mut terminal = Terminal::open(&mut chat(house.server.address, &["--new"]));
+    terminal.until("> ").await;
+    terminal.write("hello\n");
+    terminal.until("so far").await;
+    terminal.interrupt();
+    terminal.until("(cancelled)").await;
+    terminal.until("> ").await;
+    terminal.interrupt();
+    assert_eq!(terminal.end().await, Some(130));
+    // A terminal goes on in the newest thread, and shows what was said in it.
+    let mut terminal = Terminal::open(&mut chat(house.server.address, &[]));
+    terminal.until("> hello").await;
+    terminal.until("so far").await;
+    terminal.until("(cut off)").await;
+}
+
+/// Leaves a run of the owner as two crashes would.
+async fn quarantine(house: &House, thread: ThreadId) {
+    let owner = owner("owner", "personal");
+    let event = house.server.db.store.scoped(&owner, async |tx| {
+        threads::lock(tx, thread).await?;
+        let run = events::after(tx, thread, 0, 1).await?[0].run_id;
+        runs::move_to(tx, run, RunStatus::Quarantined, 0, limits::LEASE).await?;
+        let advance = Advance { events: 1, head_id: None, usage: Usage::default() };
+        let seq = threads::advance(tx, thread, advance).await?;
+        let payload = json!({"kind": "run_state", "state": "quarantined", "reason": "it crashed", "parentId": null});
+        let row = EventRow { seq, run_id: run, kind: "run_state".to_owned(), payload, message_id: None };
+        events::append(tx, thread, &[row]).await
+    });
+    event.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_quarantined_run_is_tried_again_or_discarded_as_the_person_says() {
+    let house = House::new(script).await;
+    let address = house.server.address;
+    for (letter, end) in [("r", "n = no: "), ("d", "the run was discarded (run_discarded)")] {
+        let waits = piped(address, &[], "effect").await;
+        let thread: ThreadId = told(&waits).2.trim().rsplit(' ').next().unwrap().parse().unwrap();
+        quarantine(&house, thread).await;
+        let mut terminal = Terminal::open(&mut chat(address, &["--thread", &thread.to_string()]));
+        terminal.until("it crashed").await;
+        terminal.until("r = try again, d = discard, Enter = leave it: ").await;
+        terminal.write(&format!("{letter}\n"));
+        terminal.until(end).await;
+        if letter == "r" {
+            terminal.write("y\n");
+            terminal.until("It is done.").await;
+        }
+        terminal.until("> ").await;
+    }
+}
+
+/// The client on a terminal of its own.
+struct Terminal {
+    keyboard: File,
+    screen: mpsc::UnboundedReceiver<Vec<u8>>,
+    bytes: Vec<u8>,
+    /// How much of it was waited for.
+    seen: usize,
+    child: Child,
+}
+
+impl Terminal {
+    fn open(command: &mut Command) -> Self {
+        let near = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&near).unwrap();
+        unlockpt(&near).unwrap();
+        let name = ptsname(&near, Vec::new()).unwrap();
+        let far = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+        let far = File::from(far);
+        command.stdin(far.try_clone().unwrap()).stdout(far.try_clone().unwrap()).stderr(far);
+        let child = command.spawn().unwrap();
+        // The command keeps its ends of the terminal open otherwise.
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let keyboard = File::from(near);
+        let mut reading = keyboard.try_clone().unwrap();
+        let (sender, screen) = mpsc::unbounded_channel();
+        std::thread::spawn(move || {
+            let mut bytes = [0; 1024];
+            while let Ok(count @ 1..) = reading.read(&mut bytes) {
+                if sender.send(bytes[..count].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { keyboard, screen, bytes: Vec::new(), seen: 0, child }
+    }
+
+    fn write(&mut self, text: &str) {
+        self.keyboard.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Waits until this stands behind what was waited for before.
+    async fn until(&mut self, text: &str) {
+        loop {
+            let fresh = &self.bytes[self.seen..];
+            if let Some(at) = fresh.windows(text.len()).position(|window| window == text.as_bytes()) {
+                self.seen += at + text.len();
+                return;
+            }
+            match tokio::time::timeout(PATIENCE, self.screen.recv()).await {
+                Ok(Some(more)) => self.bytes.extend(more),
+                Ok(None) | Err(_) => panic!("{text:?} is not shown: {}", self.shown()),
+            }
+        }
+    }
+
+    fn shown(&self) -> String {
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
+
+    fn interrupt(&self) {
+        let pid = i32::try_from(self.child.id().unwrap()).unwrap();
+        kill_process(Pid::from_raw(pid).unwrap(), Signal::INT).unwrap();
+    }
+
+    async fn end(&mut self) -> Option<i32> {
+        tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it ends").unwrap().code()
+    }
+}
