@@ -34,9 +34,10 @@ async fn proof_fifty_kills_lose_no_acknowledged_message_and_double_no_effect() {
 #[cfg(feature = "fault-early-ack")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn proof_an_early_acknowledgement_is_noticed() {
-    let verdict = trial(50).await;
+    let verdict = trial(15).await;
     let lost = verdict.faults.iter().filter(|fault| fault.contains("is lost")).count();
-    assert!(lost > 0, "seed {}: the planted fault was not noticed: {:#?}", verdict.seed, verdict.faults);
+    let Verdict { seed, acknowledged, faults } = verdict;
+    assert!(lost > 0, "seed {seed}: the planted fault was not noticed in {acknowledged} messages: {faults:#?}");
 }
 
 struct Verdict {
@@ -198,6 +199,10 @@ impl Client {
     async fn look(&mut self, socket: &mut Socket, run: &str) -> Option<bool> {
         let url = format!("http://127.0.0.1:{}/api/runs/{run}", self.arena.port);
         let answer = reqwest::Client::new().get(url).header("x-api-key", KEY).send().await.ok()?;
+        if answer.status() == 404 {
+            self.fault(format!("the acknowledged run {run} is lost"));
+            return Some(true);
+        }
         let view: Value = answer.json().await.ok()?;
         match view["state"].as_str().unwrap_or_default() {
             "succeeded" | "failed" | "cancelled" | "discarded" => return Some(true),
@@ -270,7 +275,16 @@ impl Client {
                 }
                 // Two connections may answer the same question.
                 "error" if frame["code"] == "already_decided" => {}
-                "error" => self.fault(format!("{id}: {frame}")),
+                "error" if frame["code"] == "not_found" && run.is_some() => {
+                    self.fault(format!("the acknowledged message {id} is lost: {frame}"));
+                    (self.thread, self.seen) = (None, HashMap::new());
+                    return true;
+                }
+                "error" => {
+                    self.fault(format!("{id}: {frame}"));
+                    self.thread = None;
+                    return true;
+                }
                 _ => {}
             }
         }
