@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use adjutant_core::ids::{ApprovalId, MessageId, RunId, ThreadId};
 use adjutant_core::limits;
-use adjutant_core::message::Part;
+use adjutant_core::message::{Part, without_nul};
 use adjutant_store::approvals::Decision;
 use serde_json::{Map, Value};
 
@@ -104,7 +104,8 @@ fn decide(fields: &Map<String, Value>) -> Result<ClientFrame, BadFrame> {
     if reason.is_some_and(|reason| reason.chars().count() > REASON_CHARS) {
         return Err(BadFrame::invalid(format!("reason is longer than {REASON_CHARS} characters")));
     }
-    Ok(ClientFrame::Decide { approval, decision, reason: reason.map(str::to_owned) })
+    let reason = reason.map(|reason| without_nul(reason.to_owned()));
+    Ok(ClientFrame::Decide { approval, decision, reason })
 }
 
 /// The model reads it.

@@ -11,13 +11,18 @@ use adjutant_core::message::{Part, Role as MessageRole};
 use adjutant_core::scope::{Origin, Role, Scope, UserId};
 use adjutant_engine::events::event::{Event, EventBody, FinishedOutcome, Live};
 use adjutant_engine::events::hub::{Interest, Subscription};
+use adjutant_engine::runs::control::ControlError;
 use adjutant_engine::runs::submission::{Draft, RunRequest, Submission, Target};
+use adjutant_store::approvals::Decision;
+use adjutant_testkit::effects::EffectServer;
 use adjutant_testkit::provider::{Piece, Provider, Reply};
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::server::{KEY, TestServer, answer, config, profile, soon};
+use crate::ws_support::{Client, Folder, ends_run, is_custom};
 
 const CEILING: Duration = Duration::from_secs(10);
 
@@ -91,6 +96,43 @@ async fn a_run_of_one_server_is_heard_and_cancelled_at_the_other() {
         break;
     }
     hold.add_permits(1_000);
+    second.supervisor().stop().await;
+    first.stop().await;
+}
+
+#[tokio::test]
+async fn a_question_of_one_server_is_answered_at_the_other_and_both_hear_the_end() {
+    let tools = EffectServer::start().await;
+    let provider = Provider::start(|turn| match turn.round() {
+        0 => Reply::call("effects__look", &json!({"key": "before"})),
+        1 => Reply::call("effects__effect", &json!({"key": "milk"})),
+        _ => Reply::text("done"),
+    })
+    .await;
+    let folder = Folder::new();
+    let mcp = json!({"mcpServers": {"effects": {"type": "http", "url": tools.url(), "lifecycle": "initialize"}}});
+    std::fs::write(folder.mcp(), mcp.to_string()).unwrap();
+    let (base_url, mcp) = (provider.base_url(), folder.mcp());
+    let settings = [
+        ("LLM_PROVIDER", "openai"),
+        ("LLM_MODEL", "scripted"),
+        ("OPENAI_BASE_URL", base_url.as_str()),
+        ("ADJUTANT_MCP_CONFIG", mcp.as_str()),
+    ];
+    let first = TestServer::start_with(&settings).await;
+    let second = beside(&first, &settings).await;
+    let mut client = Client::open(first.address, KEY).await;
+    client.say(None, "one", "buy").await;
+    let waits = |frame: &Value| is_custom(frame, "run.state") && frame["event"]["value"]["state"] == "waiting";
+    let frames = client.until(waits).await;
+    let asked = frames.iter().find(|frame| is_custom(frame, "approval.requested")).unwrap();
+    let approval = asked["event"]["value"]["approvalId"].as_str().unwrap().parse().unwrap();
+    second.engine().decide(&owner().owner(), approval, Decision::Once, None).await.unwrap();
+    let frames = client.until(ends_run).await;
+    assert_eq!(frames.last().unwrap()["event"]["outcome"]["type"], "success");
+    assert_eq!(tools.effects(), [("milk".to_owned(), 1)].into());
+    let again = first.app.engine().decide(&owner().owner(), approval, Decision::Deny, None).await;
+    assert!(matches!(again, Err(ControlError::AlreadyDecided)), "{again:?}");
     second.supervisor().stop().await;
     first.stop().await;
 }

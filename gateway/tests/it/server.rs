@@ -42,6 +42,10 @@ impl TestServer {
 
     pub(crate) async fn start_on(db: TestDb, settings: &[(&str, &str)]) -> Self {
         let config = config(&db, settings);
+        Self::start_config(db, config).await
+    }
+
+    pub(crate) async fn start_config(db: TestDb, config: Config) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let ready = prepare(config).await.unwrap();

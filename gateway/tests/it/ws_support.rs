@@ -68,19 +68,19 @@ async fn serve(db: TestDb, provider: &Provider, folder: &Folder) -> TestServer {
 }
 
 /// A directory of this test's own.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 static FOLDERS: AtomicU32 = AtomicU32::new(0);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("adjutant-ws-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }
 
-    fn mcp(&self) -> String {
+    pub(crate) fn mcp(&self) -> String {
         self.0.join("mcp.json").to_str().unwrap().to_owned()
     }
 }

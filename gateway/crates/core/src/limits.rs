@@ -131,7 +131,7 @@ limits! {
     TOOL_RESULT_BYTES: usize = 64 * 1024, bytes;
     /// Arguments of one tool call.
     TOOL_ARGUMENT_BYTES: usize = 64 * 1024, bytes;
-    /// One message from an MCP server.
+    /// One message from an MCP server; an answer in plain JSON over HTTP may have 16 MiB.
     MCP_MESSAGE_BYTES: usize = 4 * 1024 * 1024, bytes;
     /// One tool call.
     TOOL_CALL_TIME: u64 = 120_000, milliseconds;

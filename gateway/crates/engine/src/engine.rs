@@ -37,8 +37,8 @@ pub struct Engine {
 pub(crate) struct Inner {
     pub(crate) parts: Parts,
     pub(crate) hub: Hub,
-    /// Runs that this replica works on, each with the bell that wakes its worker.
-    pub(crate) active: Mutex<HashMap<RunId, Arc<Notify>>>,
+    /// Runs that this replica works on, or is about to.
+    pub(crate) active: Mutex<HashMap<RunId, Active>>,
     /// Runs whose worker panicked: recovery counts that as a crash when it takes them over again.
     pub(crate) panicked: Mutex<HashSet<RunId>>,
     /// Rings when there is something to recover at once.
@@ -46,6 +46,13 @@ pub(crate) struct Inner {
     /// Whether another replica was ever heard of; wake-ups are sent only then.
     pub(crate) has_peers: AtomicBool,
     pub(crate) places: Arc<Semaphore>,
+}
+
+/// A run in the hands of this replica.
+pub(crate) struct Active {
+    pub(crate) fence: i64,
+    /// Wakes its worker.
+    pub(crate) bell: Arc<Notify>,
 }
 
 impl Engine {
@@ -103,6 +110,11 @@ impl Inner {
     /// Wakes the worker of a run, if it is here.
     pub(crate) fn ring(&self, run: RunId) -> bool {
         let active = self.active.lock();
-        active.get(&run).inspect(|bell| bell.notify_one()).is_some()
+        active.get(&run).inspect(|entry| entry.bell.notify_one()).is_some()
+    }
+
+    /// Wakes every worker: hints may have been missed.
+    pub(crate) fn ring_all(&self) {
+        self.active.lock().values().for_each(|entry| entry.bell.notify_one());
     }
 }

@@ -24,6 +24,7 @@ impl Engine {
                 if self.inner.has_peers() {
                     self.hub().drop_listeners();
                 }
+                self.inner.ring_all();
                 self.inner.recovery.notify_one();
             }
             Notice::Thread(_) | Notice::Key(_) | Notice::Other(_) | Notice::Lost => {}

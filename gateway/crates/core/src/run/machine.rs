@@ -20,6 +20,18 @@ impl RunState {
             limits,
         }
     }
+
+    /// A person is asked whether this call may run.
+    pub fn asks(&self, id: ToolCallId) -> bool {
+        let Phase::Acting { calls } = &self.phase else { return false };
+        calls.iter().any(|call| call.id == id && call.status == CallStatus::Asking)
+    }
+
+    /// Nothing is under way: only a person or the caller can bring it further.
+    pub fn waits(&self) -> bool {
+        let Phase::Acting { calls } = &self.phase else { return false };
+        calls.iter().all(|call| call.status != CallStatus::Started)
+    }
 }
 
 /// What to do with a run that was found without its worker.
@@ -130,7 +142,7 @@ fn proceed(state: &mut RunState, effects: &mut Vec<Effect>) {
     let Phase::Acting { calls } = &state.phase else { return };
     if calls.iter().all(|call| call.status == CallStatus::Settled) {
         think(state, effects);
-    } else if !calls.iter().any(|call| call.status == CallStatus::Started) {
+    } else if state.waits() {
         effects.push(Effect::Wait);
     }
 }

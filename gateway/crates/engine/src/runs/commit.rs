@@ -12,7 +12,7 @@ use adjutant_core::run::state::RunState;
 use adjutant_core::scope::Owner;
 use adjutant_store::error::StoreError;
 use adjutant_store::events::EventRow;
-use adjutant_store::ledger::{CallState, LedgerRow};
+use adjutant_store::ledger::LedgerRow;
 use adjutant_store::messages::NewMessage;
 use adjutant_store::runs::{Lease, Progress, RunStatus};
 use adjutant_store::steps::ModelCallStep;
@@ -22,6 +22,7 @@ use adjutant_store::{approvals, events, hints, ledger, messages, runs, steps, th
 use chrono::{DateTime, Utc};
 
 use super::driver::Context;
+use super::hold::Hold;
 use crate::engine::Inner;
 use crate::events::event::{Event, EventBody};
 
@@ -66,48 +67,45 @@ pub(super) struct Committed {
     /// The state that was written: a run does not begin to wait for what has been answered already.
     pub(super) status: RunStatus,
     /// The queued run of this thread that may start now.
-    pub(super) next: Option<Lease>,
+    pub(super) next: Option<Hold>,
 }
 
 /// Writes a batch under the lease. `FenceLost` means that somebody else has the run and nothing
 /// was written.
 pub(super) async fn commit(
-    inner: &Inner,
+    inner: &Arc<Inner>,
     context: &Context,
     state: &RunState,
     status: RunStatus,
     batch: Batch,
 ) -> Result<Committed, StoreError> {
     let owner = context.scope.owner();
-    let checkpoint = checkpoint::save(state).map_err(StoreError::bug)?;
     let order = inner.hub.order_of(context.thread);
     let _ordered = order.lock().await;
-    let now = inner.parts.clock.now();
-    let (published, status, next) = inner
-        .store()
-        .scoped(&owner, async |tx| write(inner, tx, context, status, &checkpoint, &batch, now).await)
-        .await?;
+    let (published, status, next) =
+        inner.store().scoped(&owner, async |tx| write(inner, tx, context, state, status, &batch).await).await?;
     let messages = published.iter().flat_map(|event| &event.messages).cloned().collect();
     inner.hub.publish(&owner, context.thread, context.hidden, published);
     Ok(Committed { messages, status, next })
 }
 
 async fn write(
-    inner: &Inner,
+    inner: &Arc<Inner>,
     tx: &mut Tx,
     context: &Context,
+    state: &RunState,
     wanted: RunStatus,
-    checkpoint: &str,
     batch: &Batch,
-    now: DateTime<Utc>,
-) -> Result<(Vec<Event>, RunStatus, Option<Lease>), StoreError> {
+) -> Result<(Vec<Event>, RunStatus, Option<Hold>), StoreError> {
+    let now = inner.parts.clock.now();
+    let checkpoint = checkpoint::save(state).map_err(StoreError::bug)?;
     let thread = context.thread;
     let run = context.lease.run;
     let mut status = wanted;
     if wanted == RunStatus::Waiting {
         // Under the thread's lock, which every decision takes too: either it is seen here, or it sees the run wait.
         threads::lock(tx, thread).await?;
-        if is_answered(tx, run).await? {
+        if is_answered(tx, run, state).await? {
             status = RunStatus::Running;
         }
     }
@@ -119,7 +117,7 @@ async fn write(
     let last = threads::advance(tx, thread, Advance { events: count, head_id, usage: batch.usage }).await?;
     let progress = Progress {
         status,
-        checkpoint,
+        checkpoint: &checkpoint,
         model: batch.model.as_deref(),
         usage: batch.usage,
         error: batch.error.as_ref().map(|(code, message)| (code.as_str(), message.as_str())),
@@ -154,9 +152,9 @@ async fn write(
     let mut next = None;
     if status.is_final() {
         approvals::withdraw(tx, run).await?;
-        if let Some((lease, event)) = start_next(inner, tx, thread).await? {
+        if let Some((hold, event)) = start_next(inner, tx, thread).await? {
             published.push(event);
-            next = Some(lease);
+            next = Some(hold);
         }
     }
     if let (Some(first), Some(last)) = (published.first(), published.last()) {
@@ -165,30 +163,26 @@ async fn write(
     Ok((published, status, next))
 }
 
-/// Whether a person cancelled the run, or decided what its ledger still shows as asked.
-async fn is_answered(tx: &mut Tx, run: RunId) -> Result<bool, StoreError> {
+/// Whether a person cancelled the run, or decided what this state of it still asks.
+async fn is_answered(tx: &mut Tx, run: RunId, state: &RunState) -> Result<bool, StoreError> {
     if runs::load(tx, run).await?.cancel_requested {
         return Ok(true);
     }
     let decided = approvals::of_run(tx, run).await?;
-    let rows = ledger::of_run(tx, run).await?;
-    Ok(decided.iter().any(|approval| {
-        approval.decision.is_some()
-            && rows.iter().any(|row| row.id == approval.tool_call_id && row.state == CallState::Asking)
-    }))
+    Ok(decided.iter().any(|approval| approval.decision.is_some() && state.asks(approval.tool_call_id)))
 }
 
 /// Gives the oldest queued run of a free thread to this replica. The thread must be locked.
 pub(super) async fn start_next(
-    inner: &Inner,
+    inner: &Arc<Inner>,
     tx: &mut Tx,
     thread: ThreadId,
-) -> Result<Option<(Lease, Event)>, StoreError> {
+) -> Result<Option<(Hold, Event)>, StoreError> {
     let Some(id) = runs::next_queued(tx, thread).await? else { return Ok(None) };
     let fence = runs::move_to(tx, id, RunStatus::Running, inner.parts.replica, limits::LEASE).await?;
     let lease = Lease { run: id, fence };
     let event = begin(inner, tx, thread, lease).await?;
-    Ok(Some((lease, event)))
+    Ok(Some((Hold::new(inner, lease), event)))
 }
 
 /// Gives a run that was queued its place in the tree and its first state. The thread must be locked

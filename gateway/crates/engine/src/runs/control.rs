@@ -18,6 +18,7 @@ use adjutant_store::tx::Tx;
 use adjutant_store::{approvals, events, hints, ledger, messages, runs, threads};
 
 use super::commit::{self, as_message, event_row, start_next};
+use super::hold::Hold;
 use super::submit::AGENT;
 use crate::engine::Engine;
 use crate::events::event::{Event, EventBody, FinishedOutcome, RunStateName};
@@ -50,7 +51,7 @@ impl From<StoreError> for ControlError {
 struct After {
     events: Vec<Event>,
     /// Runs that this replica now holds and must work on.
-    resume: Vec<Lease>,
+    resume: Vec<Hold>,
     /// Somebody else works on the run and must hear of the change.
     tell_worker: bool,
 }
@@ -126,9 +127,9 @@ impl Engine {
             runs::move_to(tx, run.id, RunStatus::Queued, 0, limits::LEASE).await?;
             let mut after = After::default();
             match start_next(&engine.inner, tx, thread).await? {
-                Some((lease, event)) => {
+                Some((hold, event)) => {
                     after.events.push(event);
-                    after.resume.push(lease);
+                    after.resume.push(hold);
                 }
                 None => {
                     let body = EventBody::RunState { state: RunStateName::Queued, reason: None, parent_id: None };
@@ -230,9 +231,9 @@ impl Engine {
                 let reason = Some("the server crashed twice while it worked on this run".to_owned());
                 let body = EventBody::RunState { state: RunStateName::Quarantined, reason, parent_id: None };
                 after.events.push(announce(tx, &run, body).await?);
-                if let Some((lease, event)) = start_next(&engine.inner, tx, thread).await? {
+                if let Some((hold, event)) = start_next(&engine.inner, tx, thread).await? {
                     after.events.push(event);
-                    after.resume.push(lease);
+                    after.resume.push(hold);
                 }
             }
             Ok(after)
@@ -274,16 +275,16 @@ impl Engine {
         if after.tell_worker {
             self.inner.ring(run);
         }
-        for lease in after.resume {
-            self.resume(owner, lease).await;
+        for hold in after.resume {
+            self.resume(owner, hold).await;
         }
         std::mem::forget(unfinished);
         Ok(())
     }
 
-    async fn take(&self, tx: &mut Tx, run: RunId) -> Result<Lease, StoreError> {
+    async fn take(&self, tx: &mut Tx, run: RunId) -> Result<Hold, StoreError> {
         let fence = runs::move_to(tx, run, RunStatus::Running, self.inner.parts.replica, limits::LEASE).await?;
-        Ok(Lease { run, fence })
+        Ok(Hold::of(self, Lease { run, fence }))
     }
 
     async fn announce_message(

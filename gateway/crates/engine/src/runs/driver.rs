@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use super::acting::{Running, Settled};
 use super::commit::{self, Batch};
+use super::hold::Hold;
 use super::submission::RunRequest;
 use super::thinking::Thought;
 use crate::engine::Engine;
@@ -55,10 +56,9 @@ pub(super) struct Driver {
 }
 
 /// How a worker let go of its run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Left {
     /// The run ended; the queue's next run may start.
-    Ended { next: Option<Lease> },
+    Ended { next: Option<Hold> },
     /// For a person, or for the caller of the API.
     Waiting,
     /// Its commit failed or was never made: whether the run exists is for recovery to find out.
@@ -76,7 +76,13 @@ struct Wanted {
 }
 
 impl Driver {
-    pub(super) fn new(engine: Engine, context: Context, state: RunState, tail: Vec<Arc<Message>>) -> Self {
+    pub(super) fn new(
+        engine: Engine,
+        context: Context,
+        state: RunState,
+        tail: Vec<Arc<Message>>,
+        bell: Arc<Notify>,
+    ) -> Self {
         Self {
             engine,
             context,
@@ -86,45 +92,41 @@ impl Driver {
             provider_ids: HashMap::new(),
             catalogue: None,
             allowed_always: HashSet::new(),
-            bell: Arc::new(Notify::new()),
+            bell,
             counted: Instant::now(),
         }
     }
 
     /// Starts the worker. With a gate it may talk to the model but publish and commit nothing until
     /// the gate opens.
-    pub(super) fn start(self, events: Vec<MachineEvent>, gate: Option<oneshot::Receiver<()>>) {
-        let engine = self.engine.clone();
-        let run = self.context.lease.run;
-        engine.inner.active.lock().insert(run, Arc::clone(&self.bell));
-        let guard = Guard { engine: engine.clone(), run, crashed: true, settled: false };
-        engine.supervisor().spawn("run", self.live(events.into(), gate, guard));
+    pub(super) fn start(self, mut hold: Hold, events: Vec<MachineEvent>, gate: Option<oneshot::Receiver<()>>) {
+        hold.work(self.context.scope.owner(), self.context.thread);
+        let supervisor = self.engine.supervisor().clone();
+        supervisor.spawn("run", self.live(events.into(), gate, hold));
     }
 
-    async fn live(mut self, events: VecDeque<MachineEvent>, gate: Option<oneshot::Receiver<()>>, mut guard: Guard) {
+    async fn live(mut self, events: VecDeque<MachineEvent>, gate: Option<oneshot::Receiver<()>>, hold: Hold) {
         let Ok(_place) = Arc::clone(&self.engine.inner.places).acquire_owned().await else { return };
         let run = self.context.lease.run;
         match self.work(events, gate).await {
             Ok(Left::Ended { next }) => {
-                guard.settle();
+                hold.settle();
                 if let Some(next) = next {
                     self.engine.resume(&self.context.scope.owner(), next).await;
                 }
             }
-            Ok(Left::Waiting | Left::Released) => guard.settle(),
-            Ok(Left::Unborn) => guard.crashed = false,
+            Ok(Left::Waiting | Left::Released) => hold.settle(),
+            Ok(Left::Unborn) => hold.interrupt(),
             Err(StoreError::FenceLost) => {
                 tracing::info!(run.id = %run, "another replica has the run");
-                guard.settle();
+                hold.settle();
             }
             Err(error @ StoreError::Unavailable(_)) => {
                 tracing::warn!(run.id = %run, %error, "the run is interrupted until the database is back");
-                guard.crashed = false;
+                hold.interrupt();
             }
             Err(error) => tracing::error!(run.id = %run, error = ?error, "the run's worker failed"),
         }
-        let owner = self.context.scope.owner();
-        self.engine.hub().reset_answer(&owner, self.context.thread, run);
     }
 
     async fn work(
@@ -182,7 +184,7 @@ impl Driver {
         effects: Vec<Effect>,
         mut batch: Batch,
         heard_all: bool,
-    ) -> Result<(Wanted, Option<Lease>), StoreError> {
+    ) -> Result<(Wanted, Option<Hold>), StoreError> {
         let mut wanted = Wanted::default();
         for effect in effects {
             match effect {
@@ -197,17 +199,18 @@ impl Driver {
                 Effect::Settle { call, outcome, text } => {
                     self.settle(call, outcome, ForeignText::new(text), false, &mut batch);
                 }
-                Effect::Wait if !heard_all => {}
-                Effect::Wait => {
-                    wanted.status = Some(RunStatus::Waiting);
-                    batch.event(EventBody::RunState {
-                        state: RunStateName::Waiting,
-                        reason: Some(self.waits_for().to_owned()),
-                        parent_id: None,
-                    });
-                }
+                // Looked up below: what it heard last may have changed nothing.
+                Effect::Wait => {}
                 Effect::Finish { outcome } => wanted.status = Some(self.finish(outcome, &mut batch)),
             }
+        }
+        if heard_all && self.state.waits() {
+            wanted.status = Some(RunStatus::Waiting);
+            batch.event(EventBody::RunState {
+                state: RunStateName::Waiting,
+                reason: Some(self.waits_for().to_owned()),
+                parent_id: None,
+            });
         }
         if batch.is_empty() && wanted.status.is_none() {
             return Ok((wanted, None));
@@ -356,34 +359,3 @@ impl Driver {
 }
 
 const DEADLINE_MAX: u64 = 7 * 24 * 3_600_000;
-
-/// Takes the run off the list of active ones, however its worker ends; one that ended in a way
-/// nobody planned is left to recovery.
-struct Guard {
-    engine: Engine,
-    run: adjutant_core::ids::RunId,
-    /// It ended by its own fault, not because the database was away.
-    crashed: bool,
-    settled: bool,
-}
-
-impl Guard {
-    /// The worker ended as planned: from here on another one may have the run.
-    fn settle(&mut self) {
-        self.settled = true;
-        self.engine.inner.active.lock().remove(&self.run);
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if !self.settled {
-            let inner = &self.engine.inner;
-            inner.active.lock().remove(&self.run);
-            if self.crashed {
-                inner.panicked.lock().insert(self.run);
-            }
-            inner.recovery.notify_one();
-        }
-    }
-}

@@ -5,9 +5,9 @@ use std::collections::HashSet;
 
 use adjutant_core::ids::ToolCallId;
 use adjutant_core::limits;
-use adjutant_core::message::{Part, ToolCallPart, is_deep, value_without_nul};
+use adjutant_core::message::{Part, ToolCallPart, is_deep, value_without_nul, without_nul};
 use adjutant_core::model::ModelCall;
-use adjutant_core::run::state::{CallFacts, CallStatus, CallTarget, Event as MachineEvent, Phase};
+use adjutant_core::run::state::{CallFacts, CallTarget, Event as MachineEvent};
 use adjutant_core::tool::Risk;
 use adjutant_store::error::StoreError;
 use adjutant_store::ledger::{CallState, LedgerRow, Target};
@@ -27,14 +27,15 @@ impl Driver {
         let mut facts = Vec::new();
         for (position, call) in (0..).zip(calls.into_iter().take(limits::CALLS_PER_ANSWER)) {
             let id = ToolCallId::new();
-            let provider_id = match call.provider_id {
+            let name = without_nul(call.name);
+            let provider_id = match without_nul(call.provider_id) {
                 given if !given.is_empty() && seen.insert(given.clone()) => given,
                 _ => id.as_uuid().simple().to_string(),
             };
             let (arguments, problem) = checked(call.arguments);
             let (target, fact) = match problem {
                 Some(reason) => (Target::Nobody, CallTarget::Nothing { reason }),
-                None => self.resolve(&call.name),
+                None => self.resolve(&name),
             };
             let (risk, repeatable) = match fact {
                 CallTarget::Server { risk, repeatable, .. } => (risk, repeatable),
@@ -45,7 +46,7 @@ impl Driver {
                 run_id: self.context.lease.run,
                 step,
                 position,
-                name: call.name.clone(),
+                name: name.clone(),
                 target,
                 arguments: arguments.clone(),
                 risk,
@@ -56,7 +57,7 @@ impl Driver {
                 finished_at: None,
             });
             self.provider_ids.insert(id, provider_id.clone());
-            parts.push(Part::ToolCall(ToolCallPart { id, provider_id, name: call.name, arguments }));
+            parts.push(Part::ToolCall(ToolCallPart { id, provider_id, name, arguments }));
             facts.push(CallFacts { id, target: fact });
         }
         facts
@@ -101,10 +102,8 @@ impl Driver {
         if cancelled {
             return Ok(vec![MachineEvent::CancelRequested]);
         }
-        let Phase::Acting { calls } = &self.state.phase else { return Ok(Vec::new()) };
-        let asking =
-            |call: ToolCallId| calls.iter().any(|known| known.id == call && known.status == CallStatus::Asking);
-        let events = decided.into_iter().filter(|approval| asking(approval.tool_call_id)).filter_map(|approval| {
+        let asked = decided.into_iter().filter(|approval| self.state.asks(approval.tool_call_id));
+        let events = asked.filter_map(|approval| {
             approval.decision.map(|decision| MachineEvent::Decided {
                 call: approval.tool_call_id,
                 allowed: decision.allows(),

@@ -5,6 +5,7 @@ pub(crate) mod commit;
 pub mod control;
 mod driver;
 mod gathering;
+mod hold;
 pub mod recovery;
 mod resume;
 pub mod submission;

@@ -18,6 +18,7 @@ use adjutant_store::{ledger, messages, runs, threads};
 
 use super::commit;
 use super::driver::{Context, Driver};
+use super::hold::Hold;
 use crate::engine::Engine;
 use crate::events::event::Event;
 
@@ -34,10 +35,14 @@ struct Found {
 
 impl Engine {
     /// Starts a worker for a run that this replica holds. What goes wrong here is left to recovery.
-    pub(super) async fn resume(&self, owner: &Owner, lease: Lease) {
+    pub(super) async fn resume(&self, owner: &Owner, hold: Hold) {
+        let lease = hold.lease();
         let taken = match self.find(owner, lease).await {
-            Ok(found) => self.work_on(owner, lease, found).await,
-            Err(error) => Err(error),
+            Ok(found) => self.work_on(owner, hold, found).await,
+            Err(error) => {
+                hold.settle();
+                Err(error)
+            }
         };
         match taken {
             Ok(()) | Err(StoreError::FenceLost | StoreError::NotFound) => {}
@@ -78,12 +83,17 @@ impl Engine {
         let saved = run.checkpoint.clone().ok_or_else(|| StoreError::bug("a run without a checkpoint"))?;
         let state = checkpoint::load(saved).map_err(StoreError::bug)?;
         let tip = messages::last_of_run(tx, thread, lease.run).await?;
-        let tail = messages::tail(tx, thread, tip, limits::TAIL_MESSAGES).await?;
+        let mut tail = messages::tail(tx, thread, tip, limits::TAIL_MESSAGES).await?;
+        if !tail.iter().any(|message| message.id == run.message_id) {
+            // So long a run: what it was asked always stays.
+            let asked = messages::tail(tx, thread, run.message_id, 1).await?;
+            tail.splice(..0, asked);
+        }
         let ledger = ledger::of_run(tx, lease.run).await?;
         Ok(Found { run, hidden: locked.hidden, state, ledger, tail, begun })
     }
 
-    async fn work_on(&self, owner: &Owner, lease: Lease, found: Found) -> Result<(), StoreError> {
+    async fn work_on(&self, owner: &Owner, hold: Hold, found: Found) -> Result<(), StoreError> {
         let Found { run, hidden, state, ledger, tail, begun: _ } = found;
         let tail: Vec<Arc<Message>> = tail.into_iter().map(Arc::new).collect();
         let read_foreign_text = prompt::holds_foreign_text(&tail);
@@ -101,17 +111,17 @@ impl Engine {
             scope,
             thread: run.thread_id,
             hidden,
-            lease,
+            lease: hold.lease(),
             agent: run.agent,
             request: serde_json::from_value(run.request).unwrap_or_default(),
         };
-        let mut driver = Driver::new(self.clone(), context, state, tail);
+        let mut driver = Driver::new(self.clone(), context, state, tail, hold.bell());
         driver.provider_ids = provider_ids(&driver.tail);
         driver.calls = ledger.into_iter().map(|row| (row.id, row)).collect();
         // A decision or a cancel may have come while nobody worked on the run.
         let mut events = vec![event];
         events.extend(driver.told().await?);
-        driver.start(events, None);
+        driver.start(hold, events, None);
         Ok(())
     }
 }

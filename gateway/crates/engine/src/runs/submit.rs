@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 
 use super::commit::{self, event_row};
 use super::driver::{Context, Driver};
+use super::hold::Hold;
 use super::submission::{Accepted, Submission, SubmitError, Target};
 use crate::engine::Engine;
 use crate::events::event::{Event, EventBody};
@@ -150,7 +151,8 @@ impl Engine {
             };
             let begun = MachineEvent::Begun { read_foreign_text: prompt::holds_foreign_text(&tail) };
             let (gate, opened) = oneshot::channel();
-            Driver::new(self.clone(), context, state, tail).start(vec![begun], Some(opened));
+            let hold = Hold::of(self, context.lease);
+            Driver::new(self.clone(), context, state, tail, hold.bell()).start(hold, vec![begun], Some(opened));
             Some(gate)
         };
         let accepted = Accepted { thread_id: thread, message_id, run_id, seq, repeated: false };

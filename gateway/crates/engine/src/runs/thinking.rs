@@ -1,6 +1,7 @@
 //! One model call of a run: the prompt, the stream, and what came of it.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use adjutant_core::ids::{MessageId, StepId};
 use adjutant_core::limits;
@@ -14,7 +15,7 @@ use adjutant_store::error::StoreError;
 use adjutant_store::steps::ModelCallStep;
 use chrono::{DateTime, Utc};
 use futures::StreamExt;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::commit::Batch;
 use super::driver::Driver;
@@ -29,6 +30,18 @@ pub(super) enum Thought {
     Stopping,
 }
 
+/// Rings again when it is dropped.
+struct Ring<'a>(&'a Notify);
+
+impl Drop for Ring<'_> {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+/// Before the store is asked again whether a person wants the run to end.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
 enum Stopped {
     Answered(Result<ModelAnswer, ModelError>),
     TooLong,
@@ -39,7 +52,7 @@ enum Stopped {
 }
 
 impl Driver {
-    pub(super) async fn think(&mut self, gate: Option<oneshot::Receiver<()>>) -> Result<Thought, StoreError> {
+    pub(super) async fn think(&mut self, mut gate: Option<oneshot::Receiver<()>>) -> Result<Thought, StoreError> {
         let started_at = self.engine.inner.parts.clock.now();
         let stopping = self.engine.supervisor().stopping().clone();
         let deadline = self.deadline();
@@ -52,10 +65,16 @@ impl Driver {
                 () = stopping.cancelled() => Stopped::Stopping,
                 () = this.cancel_requested() => Stopped::Cancelled,
                 () = tokio::time::sleep_until(deadline) => Stopped::TimeUp,
-                stopped = this.converse(gate, &mut catalogue, &mut text) => stopped,
+                stopped = this.converse(&mut gate, &mut catalogue, &mut text) => stopped,
             }
         };
         self.catalogue = catalogue;
+        // Whatever follows is written to a run that must exist first.
+        if let Some(gate) = gate
+            && gate.await.is_err()
+        {
+            return Ok(Thought::Unborn);
+        }
         let mut batch = Batch::default();
         let happened = match stopped {
             Stopped::Stopping => return Ok(Thought::Stopping),
@@ -84,15 +103,19 @@ impl Driver {
     async fn cancel_requested(&self) {
         loop {
             self.bell.notified().await;
-            if matches!(self.is_cancel_requested().await, Ok(true)) {
-                return;
+            // The answer may end meanwhile: then the ring is for whatever comes next.
+            let unheard = Ring(&self.bell);
+            match self.is_cancel_requested().await {
+                Ok(true) => return,
+                Ok(false) | Err(StoreError::NotFound) => std::mem::forget(unheard),
+                Err(_) => tokio::time::sleep(ASK_AGAIN).await,
             }
         }
     }
 
     async fn converse(
         &self,
-        gate: Option<oneshot::Receiver<()>>,
+        gate: &mut Option<oneshot::Receiver<()>>,
         catalogue: &mut Option<adjutant_core::tool::ToolCatalogue>,
         text: &mut String,
     ) -> Stopped {
@@ -103,19 +126,25 @@ impl Driver {
         let catalogue = catalogue.as_ref().map_or(&[][..], |catalogue| &catalogue.tools);
         let mut stream = parts.llm.stream(self.model_request(catalogue));
         let mut first = None;
-        if let Some(mut gate) = gate {
+        if let Some(opened) = gate {
             loop {
                 tokio::select! {
                     biased;
-                    opened = &mut gate => match opened {
+                    born = &mut *opened => match born {
                         Ok(()) => break,
-                        Err(_) => return Stopped::Unborn,
+                        Err(_) => {
+                            *gate = None;
+                            return Stopped::Unborn;
+                        }
                     },
                     item = stream.next(), if first.is_none() => first = Some(item),
                 }
             }
         }
+        *gate = None;
         let owner = self.context.scope.owner();
+        // An earlier attempt at this answer may have left text.
+        self.engine.hub().reset_answer(&owner, self.context.thread, self.context.lease.run);
         let place = Place {
             thread: self.context.thread,
             run: self.context.lease.run,
@@ -204,6 +233,7 @@ impl Driver {
         started_at: DateTime<Utc>,
         batch: &mut Batch,
     ) -> MachineEvent {
+        let message = without_nul(message);
         self.keep_partial(text, batch);
         let error = (code.to_owned(), message.clone());
         batch.step = Some(self.step(started_at, None, None, Some(error), Usage::default()));

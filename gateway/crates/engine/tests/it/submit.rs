@@ -218,3 +218,17 @@ async fn five_hundred_streams_at_once_hold_no_connection() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_nul_in_what_the_model_calls_a_tool_is_no_crash() {
+    let model = FakeModel::new(|request| match round(request) {
+        0 => vec![Move::call("no\0thing", json!({}))],
+        _ => vec![Move::say("I see")],
+    });
+    let house = House::new(model, FakeTools::new()).await;
+    let mut listener = house.listen();
+    let accepted = say(&house.engine, None, "c1", "try").await;
+    ended(&mut listener, accepted.run_id).await;
+    let run = house.run(accepted.run_id).await;
+    assert_eq!((run.status, run.crashes), (RunStatus::Succeeded, 0));
+}

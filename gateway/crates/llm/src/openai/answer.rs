@@ -3,6 +3,7 @@
 //! an index, arguments that are no string, and which model answered.
 
 use adjutant_core::limits;
+use adjutant_core::message::without_nul;
 use adjutant_core::model::{ModelAnswer, StopReason, Usage};
 use serde_json::Value;
 
@@ -12,6 +13,7 @@ use crate::openai::chunk::{Choice, Chunk};
 use crate::redact::Redactor;
 
 const END: &str = "[DONE]";
+const MODEL_NAME_BYTES: usize = 256;
 
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
@@ -62,7 +64,7 @@ impl Reader {
             return Err(failure::in_stream(&error, &self.redactor));
         }
         if self.model.is_none() {
-            self.model = chunk.model.filter(|model| !model.is_empty());
+            self.model = chunk.model.filter(|model| !model.is_empty()).map(kept);
         }
         if let Some(usage) = chunk.usage.as_ref().and_then(usage) {
             self.usage = usage;
@@ -131,6 +133,12 @@ impl Reader {
             model: self.model.unwrap_or_else(|| asked.to_owned()),
         })
     }
+}
+
+/// A model's name as it can be kept: providers write into it what they like.
+fn kept(mut model: String) -> String {
+    model.truncate(model.floor_char_boundary(MODEL_NAME_BYTES));
+    without_nul(model)
 }
 
 /// `None` for a usage that counts nothing, as some providers send with every event.

@@ -2,12 +2,17 @@
 //! belongs to is told by its index; where providers leave that out or repeat it, by its id.
 
 use adjutant_core::limits;
+use adjutant_core::message::without_nul;
 use adjutant_core::model::{ModelCall, ModelErrorKind, StopReason};
 use serde_json::{Map, Value};
 
 use crate::failure::Failure;
 use crate::openai::chunk::CallDelta;
 
+/// Of a call's name: a longer one names no tool that there is.
+const NAME_BYTES: usize = 256;
+/// Of a call's id. Some gateways keep more in it than an id.
+const ID_BYTES: usize = 16 * 1024;
 /// Calls that are kept; the engine refuses those beyond its own, lower limit one by one.
 const KEPT: usize = 4 * limits::CALLS_PER_ANSWER;
 
@@ -44,8 +49,9 @@ impl Calls {
         if call.id.is_empty() {
             call.id = id;
         }
-        if call.name != name {
+        if call.name != name && call.name.len() <= NAME_BYTES {
             call.name.push_str(&name);
+            call.name.truncate(call.name.floor_char_boundary(NAME_BYTES));
         }
         match function.arguments {
             None | Some(Value::Null) => {}
@@ -95,7 +101,10 @@ impl Call {
             Ok(Value::Null) if !self.too_long => Ok(Value::Object(Map::new())),
             Ok(_) | Err(_) => Err(self.arguments),
         };
-        Ok(ModelCall { provider_id: self.id, name: self.name, arguments })
+        // An id that cannot be kept is none: the engine gives the call one.
+        let fits = self.id.len() <= ID_BYTES && !self.id.contains('\0');
+        let provider_id = if fits { self.id } else { String::new() };
+        Ok(ModelCall { provider_id, name: without_nul(self.name), arguments })
     }
 }
 
