@@ -7,6 +7,7 @@ pub mod boot;
 pub mod cli;
 pub mod config;
 pub mod http;
+pub mod problem;
 pub mod telemetry;
 pub mod wire;
 pub mod ws;

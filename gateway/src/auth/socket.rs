@@ -3,14 +3,13 @@
 use http::request::Parts;
 
 use crate::app::App;
-use crate::auth::presented;
-use crate::http::error::Problem;
-use crate::http::extract::{self, UserScope};
-use crate::http::guard;
+use crate::auth::extract::{self, UserScope};
+use crate::auth::{origin, presented};
+use crate::problem::Problem;
 
 /// Resolves the key of an upgrade request, and refuses web pages of other origins.
 pub async fn identify_upgrade(app: &App, parts: &Parts) -> Result<UserScope, Problem> {
-    guard::check_origin(&app.config().doors, &parts.headers)?;
+    origin::check_origin(&app.config().doors, &parts.headers)?;
     let digest = presented::in_upgrade(&parts.headers, parts.uri.query());
     extract::identify(app, parts, digest).await
 }

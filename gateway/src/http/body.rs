@@ -8,8 +8,8 @@ use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
-use super::error::Problem;
 use crate::app::App;
+use crate::problem::Problem;
 
 /// Reads a JSON document of at most `limit` bytes.
 pub async fn json<T: DeserializeOwned>(request: Request, limit: usize) -> Result<T, Problem> {

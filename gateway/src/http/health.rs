@@ -3,8 +3,8 @@
 use axum::extract::State;
 use http::StatusCode;
 
-use super::error::Problem;
 use crate::app::App;
+use crate::problem::Problem;
 
 pub(super) async fn health() -> &'static str {
     "ok\n"

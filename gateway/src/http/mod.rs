@@ -1,8 +1,6 @@
-//! The HTTP doors: server, router, extractors, errors, and the routes by resource.
+//! The HTTP doors: server, router, bodies, pages, and the routes by resource.
 
 pub mod body;
-pub mod error;
-pub mod extract;
 pub mod guard;
 mod health;
 pub mod openai;

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use http::request::Parts;
 use serde::Serialize;
 
-use super::error::Problem;
+use crate::problem::Problem;
 
 const DEFAULT: i64 = 50;
 

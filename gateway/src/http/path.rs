@@ -5,7 +5,7 @@ use std::str::FromStr;
 use axum::extract::{FromRequestParts, Path};
 use http::request::Parts;
 
-use super::error::Problem;
+use crate::problem::Problem;
 
 /// The one `{id}` of a route.
 #[derive(Debug, Clone, Copy)]

@@ -6,10 +6,10 @@ use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, get, post};
 use http::{Method, StatusCode};
 
-use super::error::Problem;
 use super::openai::{chat, models};
 use super::{guard, health, runs, threads};
 use crate::app::App;
+use crate::problem::Problem;
 use crate::ws::upgrade;
 
 /// One route: what it asks of its caller is part of the table.

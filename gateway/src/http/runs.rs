@@ -16,10 +16,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::body::NoBody;
-use super::error::Problem;
-use super::extract::UserScope;
 use super::path::Id;
 use crate::app::App;
+use crate::auth::extract::UserScope;
+use crate::problem::Problem;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

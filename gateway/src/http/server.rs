@@ -19,10 +19,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::extract::Peer;
 use super::router::router;
 use super::stall::Stalling;
 use crate::app::App;
+use crate::auth::extract::Peer;
 
 /// Head of a request, in bytes.
 const HEAD_BYTES: usize = 64 * 1024;

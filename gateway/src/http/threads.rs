@@ -9,11 +9,11 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::error::Problem;
-use super::extract::UserScope;
 use super::page::{self, Asked, Page};
 use super::path::Id;
 use crate::app::App;
+use crate::auth::extract::UserScope;
+use crate::problem::Problem;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

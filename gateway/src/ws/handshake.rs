@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::http::error::Problem;
+use crate::problem::Problem;
 
 /// The answer that opens the socket, and the connection to come.
 pub(super) fn accept(parts: &mut Parts) -> Result<(Response, OnUpgrade), Box<Response>> {

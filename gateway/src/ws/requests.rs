@@ -12,7 +12,7 @@ use adjutant_engine::runs::submission::{Accepted, Draft, RunRequest, Submission,
 use adjutant_store::approvals::Decision;
 use tokio::sync::oneshot;
 
-use crate::http::error::{Problem, code_and_sentence};
+use crate::problem::{Problem, code_and_sentence};
 use crate::wire::client::{BadFrame, Submit, echoed};
 use crate::wire::server::ServerFrame;
 

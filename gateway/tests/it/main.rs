@@ -13,6 +13,7 @@ adjutant_testkit::launcher!();
 mod binary;
 mod boot;
 mod doors;
+mod house;
 mod keys;
 mod luck_database;
 mod luck_input;

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adjutant::http::error::code_and_sentence;
 use adjutant::http::router::{Auth, ROUTES};
+use adjutant::problem::code_and_sentence;
 use adjutant_core::ids::{RunId, ThreadId};
 use adjutant_core::message::{Part, Role as MessageRole};
 use adjutant_core::scope::{Origin, Role, Scope, UserId};

@@ -15,8 +15,8 @@ use super::start::{self, Order};
 use super::telling::{Step, Telling};
 use super::{history, models, options, request, stream};
 use crate::app::App;
+use crate::auth::extract::UserScope;
 use crate::http::body;
-use crate::http::extract::UserScope;
 
 pub async fn complete(State(app): State<App>, user: UserScope, request: Request) -> Result<Response, Failure> {
     let user = user.with_origin(Origin::OpenAi);

@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
 use super::headers;
-use crate::http::error::Problem;
+use crate::problem::Problem;
 
 /// The official clients obey it. Without it they repeat 408, 409, 429 and 5xx.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");

@@ -4,7 +4,7 @@ use axum::Json;
 use serde::Serialize;
 
 use super::failure::Failure;
-use crate::http::extract::UserScope;
+use crate::auth::extract::UserScope;
 use crate::http::path::Id;
 
 /// The one agent.

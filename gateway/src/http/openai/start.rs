@@ -25,7 +25,7 @@ use super::history::{self, Entry};
 use super::telling::Telling;
 use super::thread;
 use crate::app::App;
-use crate::http::extract::UserScope;
+use crate::auth::extract::UserScope;
 
 /// A request that was read and checked by itself.
 pub(super) struct Order {

@@ -9,11 +9,11 @@ use axum::extract::FromRequestParts;
 use http::StatusCode;
 use http::request::Parts;
 
-use super::error::Problem;
 use crate::app::App;
 use crate::auth::identity::Identity;
 use crate::auth::key::Digest;
 use crate::auth::presented;
+use crate::problem::Problem;
 
 const PROFILE_HEADER: &str = "x-profile";
 const DEFAULT_PROFILE: &str = "personal";
