@@ -7,13 +7,15 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::util::SubscriberInitExt;
 
+/// They log what they carry, with addresses and bodies, also as errors; what matters of it is told by our own crates.
+const TALKATIVE: &str = "rmcp=off,genai=off";
 const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
 
 /// Reads the operator's filter. A bare level is meant for our own crates.
 pub fn filter(directives: &str) -> Result<EnvFilter, ParseError> {
     let level = directives.to_ascii_lowercase();
     if LEVELS.contains(&level.as_str()) {
-        EnvFilter::try_new(format!("warn,adjutant={level}"))
+        EnvFilter::try_new(format!("warn,{TALKATIVE},adjutant={level}"))
     } else {
         EnvFilter::try_new(directives)
     }
@@ -38,7 +40,10 @@ mod tests {
 
     #[test]
     fn a_bare_level_is_for_our_own_crates() {
-        assert_eq!(filter("DEBUG").unwrap().to_string(), "adjutant=debug,warn");
+        let shown = filter("DEBUG").unwrap().to_string();
+        let mut directives: Vec<&str> = shown.split(',').collect();
+        directives.sort_unstable();
+        assert_eq!(directives, ["adjutant=debug", "genai=off", "rmcp=off", "warn"]);
         assert_eq!(filter("rmcp=debug").unwrap().to_string(), "rmcp=debug");
         assert!(filter("a=b=c").is_err());
     }
