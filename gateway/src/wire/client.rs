@@ -17,6 +17,16 @@ pub enum ClientFrame {
     Resume { threads: Vec<(ThreadId, i64)> },
 }
 
+type Read = fn(&Map<String, Value>) -> Result<ClientFrame, BadFrame>;
+
+/// Every frame that clients may send. Tests generate their matrices from this table.
+pub const FRAMES: &[(&str, Read)] = &[
+    ("run.submit", |fields| submit(fields).map(ClientFrame::Submit)),
+    ("run.cancel", |fields| id(fields, "runId").map(|run| ClientFrame::Cancel { run })),
+    ("approval.decide", decide),
+    ("resume", resume),
+];
+
 /// A message to be answered.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Submit {
@@ -53,14 +63,12 @@ impl ClientFrame {
             serde_json::from_str(text).map_err(|error| BadFrame::invalid(format!("the frame is not JSON: {error}")))?;
         let Value::Object(fields) = value else { return Err(BadFrame::invalid("the frame is not a JSON object")) };
         let parsed = match fields.get("type") {
-            Some(Value::String(kind)) => match kind.as_str() {
-                "run.submit" => submit(&fields).map(Self::Submit),
-                "run.cancel" => id(&fields, "runId").map(|run| Self::Cancel { run }),
-                "approval.decide" => decide(&fields),
-                "resume" => resume(&fields),
-                _ => {
-                    let known = "run.submit, run.cancel, approval.decide or resume";
-                    Err(BadFrame::new("unknown_frame", format!("the type of the frame is not {known}")))
+            Some(Value::String(kind)) => match FRAMES.iter().find(|(known, _)| known == kind) {
+                Some((_, read)) => read(&fields),
+                None => {
+                    let known: Vec<&str> = FRAMES.iter().map(|(known, _)| *known).collect();
+                    let message = format!("the type of the frame is none of {}", known.join(", "));
+                    Err(BadFrame::new("unknown_frame", message))
                 }
             },
             Some(_) => Err(BadFrame::invalid("type is not a string")),

@@ -1,8 +1,9 @@
 //! The cross-user matrix: every route with an id and every frame with an id, asked by another user and by another
 //! profile of the same user. A foreign id must answer exactly like an unknown one. The routes come from the router's
-//! own table, so a new one is red here until it is covered; the whole runs again with row security switched off.
+//! own table and the frames from the wire's, so a new one is red here until it is covered; the whole runs again with row security switched off.
 
 use adjutant::http::router::ROUTES;
+use adjutant::wire::client::FRAMES;
 use adjutant_core::ids::{ApprovalId, MessageId, RunId, ThreadId, ToolCallId};
 use adjutant_core::message::{Part, Role as MessageRole};
 use adjutant_core::scope::{Origin, Role, Scope, UserId};
@@ -168,6 +169,9 @@ async fn every_frame(town: &Town) {
         (decide(known.approval), decide(ApprovalId::new())),
         (resume(known.thread), resume(ThreadId::new())),
     ];
+    for (kind, _) in FRAMES {
+        assert!(pairs.iter().any(|(foreign, _)| foreign["type"] == *kind), "the matrix does not cover {kind}");
+    }
     for (who, key) in &town.strangers {
         let mut request = format!("ws://{}/ws", town.server.address).into_client_request().unwrap();
         request.headers_mut().insert("x-api-key", key.secret.parse().unwrap());
