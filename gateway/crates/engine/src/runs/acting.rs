@@ -12,6 +12,7 @@ use adjutant_store::ledger::{LedgerRow, Target};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use tokio::time::Instant;
 
 use super::commit::Batch;
 use super::driver::Driver;
@@ -46,10 +47,14 @@ impl Driver {
         let stopping = self.engine.supervisor().stopping().clone();
         let deadline = self.deadline();
         let nothing_runs = running.0.is_empty();
+        if stopping.is_cancelled() {
+            self.drained_by.get_or_insert_with(|| Instant::now() + limits::DRAIN);
+        }
+        let drained_by = self.drained_by;
         let drained = async {
             stopping.cancelled().await;
             if !nothing_runs {
-                tokio::time::sleep(limits::DRAIN).await;
+                tokio::time::sleep_until(drained_by.unwrap_or_else(|| Instant::now() + limits::DRAIN)).await;
             }
         };
         let reply = tokio::select! {

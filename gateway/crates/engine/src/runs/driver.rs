@@ -51,6 +51,8 @@ pub(super) struct Driver {
     pub(super) catalogue: Option<ToolCatalogue>,
     pub(super) allowed_always: HashSet<(String, String)>,
     pub(super) bell: Arc<Notify>,
+    /// When a stopping server no longer waits for this run's tools.
+    pub(super) drained_by: Option<Instant>,
     /// Since when working time has not been added to the state.
     counted: Instant,
 }
@@ -93,6 +95,7 @@ impl Driver {
             catalogue: None,
             allowed_always: HashSet::new(),
             bell,
+            drained_by: None,
             counted: Instant::now(),
         }
     }

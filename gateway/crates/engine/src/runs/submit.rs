@@ -98,7 +98,7 @@ impl Engine {
         let parent = submission.parent.or(locked.head_id);
         let run_id = submission.run_id;
         let seq = locked.last_seq + 1;
-        let drafts = chain(submission, run_id, parent, seq);
+        let mut drafts = chain(submission, run_id, parent, seq);
         let message_id = drafts.last().map(|draft| draft.id).ok_or_else(|| StoreError::bug("an empty submission"))?;
         messages::append(tx, thread, &drafts).await?;
 
@@ -121,6 +121,7 @@ impl Engine {
         if queued && submission.parent.is_none() {
             // It answers to whatever the head is when its run starts.
             messages::set_parent(tx, thread, drafts[0].id, None).await?;
+            drafts[0].parent_id = None;
         }
         let body = EventBody::RunStarted { queued };
         events::append(tx, thread, &[event_row(seq, run_id, &body, Some(message_id))?]).await?;
