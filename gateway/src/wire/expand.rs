@@ -149,7 +149,7 @@ fn tokens(usage: Usage, model: Option<&str>) -> TokenUsage<'_> {
 fn announced(message: &Message) -> InputMessage<'_> {
     let result = message.parts.iter().find_map(|part| match part {
         Part::ToolResult(result) => Some(result),
-        Part::Text { .. } | Part::ToolCall(_) => None,
+        _ => None,
     });
     let body = match (message.role, result) {
         (Role::Tool, Some(result)) => {
@@ -175,7 +175,7 @@ fn user_content(parts: &[Part]) -> InputContent<'_> {
         .iter()
         .filter_map(|part| match part {
             Part::Text { text } => Some(text.as_str()),
-            Part::ToolCall(_) | Part::ToolResult(_) => None,
+            _ => None,
         })
         .collect();
     match texts[..] {

@@ -70,4 +70,6 @@ ids! {
     ToolCallId
     /// One question to a person whether a tool call may run.
     ApprovalId
+    /// One file that a person brought.
+    FileId
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::ids::{MessageId, RunId, ThreadId, ToolCallId};
+use crate::ids::{FileId, MessageId, RunId, ThreadId, ToolCallId};
 use crate::limits;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +38,7 @@ pub enum Part {
     Text { text: String },
     ToolCall(ToolCallPart),
     ToolResult(ToolResultPart),
+    File(FilePart),
 }
 
 impl Part {
@@ -70,6 +71,18 @@ pub struct ToolResultPart {
     /// The reply was longer than the limit and is cut.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
+}
+
+/// A file that a person attached. Its bytes are stored beside the messages; what is said of it here was
+/// read from its content when it came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FilePart {
+    pub file_id: FileId,
+    pub name: String,
+    pub media_type: String,
+    /// In bytes.
+    pub size: u64,
 }
 
 /// What became of a tool call.
@@ -131,6 +144,13 @@ pub struct Message {
 }
 
 impl Message {
+    pub fn files(&self) -> impl Iterator<Item = &FilePart> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::File(file) => Some(file),
+            _ => None,
+        })
+    }
+
     /// All text parts joined.
     pub fn text(&self) -> String {
         joined_text(&self.parts)
@@ -139,7 +159,7 @@ impl Message {
     pub fn tool_calls(&self) -> impl Iterator<Item = &ToolCallPart> {
         self.parts.iter().filter_map(|part| match part {
             Part::ToolCall(call) => Some(call),
-            Part::Text { .. } | Part::ToolResult(_) => None,
+            _ => None,
         })
     }
 }

@@ -61,6 +61,7 @@ fn size(message: &Message) -> usize {
         Part::Text { text } => text.len(),
         Part::ToolCall(call) => call.name.len() + call.arguments.to_string().len(),
         Part::ToolResult(result) => result.content.as_str().len(),
+        Part::File(file) => file.name.len(),
     };
     message.parts.iter().map(part_size).sum()
 }
@@ -70,7 +71,7 @@ fn results_by_call(messages: &[Arc<Message>]) -> HashMap<ToolCallId, &ToolResult
     parts
         .filter_map(|part| match part {
             Part::ToolResult(result) => Some((result.call_id, result)),
-            Part::Text { .. } | Part::ToolCall(_) => None,
+            _ => None,
         })
         .collect()
 }

@@ -67,7 +67,7 @@ pub fn results(request: &ModelRequest) -> Vec<String> {
         .flat_map(|message| &message.parts)
         .filter_map(|part| match part {
             Part::ToolResult(result) => Some(result.content.as_str().to_owned()),
-            Part::Text { .. } | Part::ToolCall(_) => None,
+            _ => None,
         })
         .collect();
     results.reverse();

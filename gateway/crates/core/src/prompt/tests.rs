@@ -41,6 +41,7 @@ fn shown(prompt: &[PromptMessage]) -> Vec<String> {
                 Part::Text { text } => text.clone(),
                 Part::ToolCall(call) => format!("call {}", call.name),
                 Part::ToolResult(result) => format!("result {} {}", result.name, result.content.as_str()),
+                Part::File(file) => format!("file {}", file.name),
             });
             format!("{}: {}", entry.role.as_str(), parts.collect::<Vec<_>>().join(" | "))
         })

@@ -58,7 +58,7 @@ fn chat_message(message: &PromptMessage, ids: &mut WireIds) -> Option<ChatMessag
                     fn_arguments: object(&call.arguments),
                     thought_signatures: None,
                 })),
-                Part::Text { .. } | Part::ToolResult(_) => None,
+                _ => None,
             }));
             (!parts.is_empty()).then(|| ChatMessage::assistant(MessageContent::from_parts(parts)))
         }
@@ -68,7 +68,7 @@ fn chat_message(message: &PromptMessage, ids: &mut WireIds) -> Option<ChatMessag
                     ids.find(result.call_id, &result.provider_id),
                     result.content.as_str(),
                 ))),
-                Part::Text { .. } | Part::ToolCall(_) => None,
+                _ => None,
             });
             let results: Vec<ContentPart> = results.collect();
             (!results.is_empty()).then(|| ChatMessage::tool(MessageContent::from_parts(results)))

@@ -51,7 +51,7 @@ fn an_id_used_again_belongs_to_the_newest_call() {
     let id = |index: usize| match &drafts[index].parts[0] {
         Part::ToolCall(call) => call.id,
         Part::ToolResult(result) => result.call_id,
-        Part::Text { .. } => panic!("text"),
+        _ => panic!("no call"),
     };
     assert_eq!((id(1), id(4)), (id(2), id(5)));
     assert_ne!(id(1), id(4));
