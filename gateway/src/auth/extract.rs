@@ -66,7 +66,13 @@ impl FromRequestParts<App> for AdminScope {
 pub(crate) async fn identify(app: &App, parts: &Parts, digest: Option<Digest>) -> Result<UserScope, Problem> {
     let identity = authenticate(app, parts, digest).await?;
     let profile = choose_profile(parts, &identity)?;
-    let scope = Scope { user: identity.user.clone(), profile, role: identity.role, origin: Origin::Rest };
+    let scope = Scope {
+        user: identity.user.clone(),
+        profile,
+        role: identity.role,
+        origin: Origin::Rest,
+        operator_llm: identity.allow_operator_llm,
+    };
     Ok(UserScope { scope, identity })
 }
 

@@ -125,7 +125,7 @@ async fn mcp_checks(config: &Config) -> Vec<Check> {
         checks.push(check(AREA, "configuration", State::Warning, warning.to_string()));
     }
     let Ok(profile) = ProfileName::parse("personal") else { return checks };
-    let scope = Scope { user: config.owner.user.clone(), profile, role: Role::Admin, origin: Origin::Internal };
+    let scope = Scope::new(config.owner.user.clone(), profile, Role::Admin, Origin::Internal);
     let options = Options { child_env: config.mcp.child_env.clone(), ..Options::default() };
     let bridges = Bridges::new(config.mcp.servers.clone(), options);
     checks.extend(bridges.check(&scope).await.into_iter().map(of_server));

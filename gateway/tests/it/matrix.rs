@@ -64,12 +64,7 @@ async fn town() -> Town {
 }
 
 async fn move_in(server: &TestServer) -> Belongings {
-    let scope = Scope {
-        user: UserId::parse("anna").unwrap(),
-        profile: profile("personal"),
-        role: Role::Personal,
-        origin: Origin::WebSocket,
-    };
+    let scope = Scope::new(UserId::parse("anna").unwrap(), profile("personal"), Role::Personal, Origin::WebSocket);
     let engine = server.app.engine();
     let mut listener = engine.hub().subscribe(&scope.owner(), Interest::VisibleThreads);
     let submission = Submission {

@@ -27,8 +27,7 @@ use crate::ws_support::{Client, Folder, ends_run, is_custom};
 const CEILING: Duration = Duration::from_secs(10);
 
 fn owner() -> Scope {
-    let user = UserId::parse("owner").unwrap();
-    Scope { user, profile: profile("personal"), role: Role::Admin, origin: Origin::WebSocket }
+    Scope::new(UserId::parse("owner").unwrap(), profile("personal"), Role::Admin, Origin::WebSocket)
 }
 
 fn hello() -> Submission {

@@ -20,12 +20,7 @@ use tokio::time::timeout;
 use crate::server::{Answer, KEY, TestServer, answer, profile};
 
 fn scope(user: &str) -> Scope {
-    Scope {
-        user: UserId::parse(user).unwrap(),
-        profile: profile("personal"),
-        role: Role::Personal,
-        origin: Origin::WebSocket,
-    }
+    Scope::new(UserId::parse(user).unwrap(), profile("personal"), Role::Personal, Origin::WebSocket)
 }
 
 fn submission(thread: Target, text: &str) -> Submission {

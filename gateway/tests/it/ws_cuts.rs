@@ -171,12 +171,8 @@ async fn a_hidden_thread_is_carried_only_to_who_names_it() {
     use adjutant_engine::runs::submission::{Draft, RunRequest, Submission, Target};
 
     let house = House::new(|_| Reply::text("yes")).await;
-    let scope = Scope {
-        user: UserId::parse("owner").unwrap(),
-        profile: ProfileName::parse("personal").unwrap(),
-        role: KeyRole::Personal,
-        origin: Origin::OpenAi,
-    };
+    let (user, profile) = (UserId::parse("owner").unwrap(), ProfileName::parse("personal").unwrap());
+    let scope = Scope::new(user, profile, KeyRole::Personal, Origin::OpenAi);
     let submission = |thread| Submission {
         run_id: RunId::new(),
         thread,

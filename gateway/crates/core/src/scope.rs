@@ -119,9 +119,16 @@ pub struct Scope {
     pub profile: ProfileName,
     pub role: Role,
     pub origin: Origin,
+    /// The operator's model keys may pay: the user's grant and the key's flag, which only narrows it.
+    pub operator_llm: bool,
 }
 
 impl Scope {
+    /// A scope that may use the operator's model keys.
+    pub fn new(user: UserId, profile: ProfileName, role: Role, origin: Origin) -> Self {
+        Self { user, profile, role, origin, operator_llm: true }
+    }
+
     /// What decides visibility of rows: two scopes with equal owners see the same data.
     pub fn owner(&self) -> Owner {
         Owner { user: self.user.clone(), profile: self.profile.clone() }

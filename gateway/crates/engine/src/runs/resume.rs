@@ -101,12 +101,8 @@ impl Engine {
             Phase::Ready => MachineEvent::Begun { read_foreign_text },
             _ => MachineEvent::Recovered { ledger: recorded(&ledger), read_foreign_text },
         };
-        let scope = Scope {
-            user: owner.user.clone(),
-            profile: owner.profile.clone(),
-            role: KeyRole::Personal,
-            origin: Origin::parse(&run.origin).unwrap_or(Origin::Internal),
-        };
+        let origin = Origin::parse(&run.origin).unwrap_or(Origin::Internal);
+        let scope = Scope::new(owner.user.clone(), owner.profile.clone(), KeyRole::Personal, origin);
         let context = Context {
             scope,
             thread: run.thread_id,

@@ -31,12 +31,8 @@ pub(crate) fn anna() -> Scope {
 }
 
 pub(crate) fn scope(user: &str, profile: &str) -> Scope {
-    Scope {
-        user: UserId::parse(user).unwrap(),
-        profile: ProfileName::parse(profile).unwrap(),
-        role: KeyRole::Personal,
-        origin: Origin::WebSocket,
-    }
+    let (user, profile) = (UserId::parse(user).unwrap(), ProfileName::parse(profile).unwrap());
+    Scope::new(user, profile, KeyRole::Personal, Origin::WebSocket)
 }
 
 pub(crate) struct House {

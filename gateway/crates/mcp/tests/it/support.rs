@@ -21,12 +21,8 @@ use tokio_util::task::TaskTracker;
 pub(crate) const CEILING: Duration = Duration::from_secs(10);
 
 pub(crate) fn scope(user: &str) -> Scope {
-    Scope {
-        user: UserId::parse(user).expect("a user id"),
-        profile: ProfileName::parse("personal").expect("a profile name"),
-        role: Role::Personal,
-        origin: Origin::Internal,
-    }
+    let profile = ProfileName::parse("personal").expect("a profile name");
+    Scope::new(UserId::parse(user).expect("a user id"), profile, Role::Personal, Origin::Internal)
 }
 
 /// Limits under which nothing happens by itself while a test runs.
