@@ -7,6 +7,7 @@ pub mod limits;
 pub mod message;
 pub mod model;
 pub mod prompt;
+pub mod question;
 pub mod run;
 pub mod scope;
 pub mod tool;

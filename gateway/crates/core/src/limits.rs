@@ -131,6 +131,16 @@ limits! {
     TOOL_RESULT_BYTES: usize = 64 * 1024, bytes;
     /// Arguments of one tool call.
     TOOL_ARGUMENT_BYTES: usize = 64 * 1024, bytes;
+    /// Progress and questions of one tool call that wait to be heard; more progress is dropped, more questions are cancelled.
+    CALL_EVENTS: usize = 32, items;
+    /// A question that a tool asks a person, with its form.
+    QUESTION_BYTES: usize = 16 * 1024, bytes;
+    /// Fields of its form.
+    QUESTION_FIELDS: usize = 32, items;
+    /// Choices of one field.
+    QUESTION_OPTIONS: usize = 100, items;
+    /// Text that a person writes into one field.
+    QUESTION_TEXT_CHARS: u64 = 4_000, characters;
     /// One message from an MCP server; an answer in plain JSON over HTTP may have 16 MiB.
     MCP_MESSAGE_BYTES: usize = 4 * 1024 * 1024, bytes;
     /// One tool call.

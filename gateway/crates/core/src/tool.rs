@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::message::ForeignText;
+use crate::question::CallDoor;
 use crate::scope::Scope;
 
 /// Where tools come from: the user's MCP servers in production.
@@ -94,6 +95,8 @@ pub struct ToolRequest {
     /// Always a JSON object.
     pub arguments: Value,
     pub timeout: Duration,
+    /// Where the call reports progress and asks a person.
+    pub door: CallDoor,
 }
 
 /// What a tool answered, already capped.

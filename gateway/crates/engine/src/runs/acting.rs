@@ -4,6 +4,7 @@
 use adjutant_core::ids::ToolCallId;
 use adjutant_core::limits;
 use adjutant_core::message::{ForeignText, OutcomeKind};
+use adjutant_core::question::CallDoor;
 use adjutant_core::run::state::Event as MachineEvent;
 use adjutant_core::scope::Scope;
 use adjutant_core::tool::{ToolError, ToolReply, ToolRequest};
@@ -30,7 +31,13 @@ impl Running {
         let Target::Server { server, tool } = row.target.clone() else { return };
         let (engine, scope) = (engine.clone(), scope.clone());
         let (id, repeatable) = (row.id, row.repeatable);
-        let request = ToolRequest { server, tool, arguments: row.arguments.clone(), timeout: limits::TOOL_CALL_TIME };
+        let request = ToolRequest {
+            server,
+            tool,
+            arguments: row.arguments.clone(),
+            timeout: limits::TOOL_CALL_TIME,
+            door: CallDoor::closed(),
+        };
         self.0.push(Box::pin(async move { (id, repeatable, engine.inner.parts.tools.call(&scope, request).await) }));
     }
 }

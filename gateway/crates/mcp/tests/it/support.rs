@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use adjutant_core::question::CallDoor;
 use adjutant_core::scope::{Origin, ProfileName, Role, Scope, UserId};
 use adjutant_core::tool::{ToolCatalogue, ToolError, ToolReply, ToolRequest, ToolSource};
 use adjutant_mcp::config::parse;
@@ -38,7 +39,13 @@ pub(crate) fn bridges(servers: &Value, limits: Limits) -> Arc<Bridges> {
 }
 
 pub(crate) fn request(server: &str, tool: &str, arguments: Value) -> ToolRequest {
-    ToolRequest { server: server.to_owned(), tool: tool.to_owned(), arguments, timeout: CEILING }
+    ToolRequest {
+        server: server.to_owned(),
+        tool: tool.to_owned(),
+        arguments,
+        timeout: CEILING,
+        door: CallDoor::closed(),
+    }
 }
 
 pub(crate) async fn call(
