@@ -246,7 +246,7 @@ fn min_of(wanted: Option<u64>, bound: u64) -> u64 {
     wanted.map_or(bound, |wanted| wanted.min(bound))
 }
 
-fn within<N: PartialOrd + fmt::Display>(value: N, minimum: Option<N>, maximum: Option<N>) -> Result<(), String> {
+fn within<N: Copy + PartialOrd + fmt::Display>(value: N, minimum: Option<N>, maximum: Option<N>) -> Result<(), String> {
     match (minimum, maximum) {
         (Some(minimum), _) if value < minimum => Err(format!("at least {minimum}")),
         (_, Some(maximum)) if value > maximum => Err(format!("at most {maximum}")),
