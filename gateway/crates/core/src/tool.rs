@@ -48,6 +48,19 @@ pub struct ToolSpec {
     pub description: String,
     pub input_schema: Value,
     pub hints: Hints,
+    #[serde(default)]
+    pub added_by: AddedBy,
+}
+
+/// Who brought the server of a tool: the consent policies differ.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AddedBy {
+    /// The operator's `mcp.json`.
+    #[default]
+    Operator,
+    /// The user, by REST.
+    User,
 }
 
 /// What a server claims of a tool (MCP tool annotations). Absent means not claimed.

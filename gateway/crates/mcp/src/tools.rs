@@ -2,7 +2,7 @@
 //! note on what was left out.
 
 use adjutant_core::message::{value_without_nul, without_nul};
-use adjutant_core::tool::{Hints, ToolSpec, namespaced};
+use adjutant_core::tool::{AddedBy, Hints, ToolSpec, namespaced};
 use rmcp::model::Tool;
 use serde_json::{Value, json};
 
@@ -71,7 +71,15 @@ fn spec(server: &str, name: String, tool: &Tool, limits: &Limits) -> Result<Tool
         open_world: claims.open_world_hint,
     });
     let tool = tool.name.clone().into_owned();
-    Ok(ToolSpec { name, server: server.to_owned(), tool, description, input_schema: schema, hints })
+    Ok(ToolSpec {
+        name,
+        server: server.to_owned(),
+        tool,
+        description,
+        input_schema: schema,
+        hints,
+        added_by: AddedBy::default(),
+    })
 }
 
 fn trouble(large: &[String], over: usize, limits: &Limits) -> Option<String> {

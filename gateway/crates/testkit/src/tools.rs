@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use adjutant_core::message::ForeignText;
 use adjutant_core::scope::Scope;
-use adjutant_core::tool::{Hints, ToolCatalogue, ToolError, ToolReply, ToolRequest, ToolSource, ToolSpec, namespaced};
+use adjutant_core::tool::{
+    AddedBy, Hints, ToolCatalogue, ToolError, ToolReply, ToolRequest, ToolSource, ToolSpec, namespaced,
+};
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -74,6 +76,7 @@ impl ToolSource for FakeTools {
                 description: format!("the scripted tool {name}"),
                 input_schema: json!({"type": "object"}),
                 hints: tool.hints,
+                added_by: AddedBy::default(),
             })
             .collect();
         tools.sort_by(|a, b| a.name.cmp(&b.name));

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 
 use adjutant_core::limits;
 use adjutant_core::message::{is_deep, value_without_nul, without_nul};
-use adjutant_core::tool::{Hints, ToolSpec};
+use adjutant_core::tool::{AddedBy, Hints, ToolSpec};
 use adjutant_engine::runs::submission::RunRequest;
 use serde_json::{Value, json};
 
@@ -114,6 +114,7 @@ fn spec(function: Function, path: &str) -> Result<ToolSpec, Failure> {
         description: without_nul(function.description.unwrap_or_default()),
         input_schema: value_without_nul(schema),
         hints: Hints::default(),
+        added_by: AddedBy::default(),
     })
 }
 

@@ -3,7 +3,7 @@
 use adjutant_core::ids::ToolCallId;
 use adjutant_core::message::{ForeignText, OutcomeKind, Part, Role, ToolCallPart, ToolResultPart};
 use adjutant_core::model::{LlmClient, ModelRequest};
-use adjutant_core::tool::{Hints, ToolSpec};
+use adjutant_core::tool::{AddedBy, Hints, ToolSpec};
 use serde_json::{Value, json};
 
 use crate::fake::{Asked, Fake, says};
@@ -60,6 +60,7 @@ async fn a_whole_conversation_with_tools_is_sent_as_the_format_wants_it() {
             description: "Does it.".to_owned(),
             input_schema: schema.clone(),
             hints: Hints::default(),
+            added_by: AddedBy::default(),
         }],
         max_output_tokens: 99,
         temperature: Some(0.5),
