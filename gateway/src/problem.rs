@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// An RFC 9457 problem document with the extra members `code` and `requestId`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,14 +63,19 @@ impl Problem {
     }
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct Document<'a> {
+    /// Always `about:blank`: what it is says `code`.
     #[serde(rename = "type")]
     kind: &'a str,
     title: &'a str,
     status: u16,
+    /// One sentence for people.
     detail: &'a str,
+    /// Stable and in snake case.
     code: &'a str,
+    /// Finds the request in the server's log.
     #[serde(rename = "requestId", skip_serializing_if = "str::is_empty")]
     request_id: &'a str,
 }

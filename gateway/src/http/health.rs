@@ -6,11 +6,14 @@ use http::StatusCode;
 use crate::app::App;
 use crate::problem::Problem;
 
+/// Whether the process answers
+#[utoipa::path(get, path = "/api/health", responses((status = 200, body = String, content_type = "text/plain")))]
 pub(super) async fn health() -> &'static str {
     "ok\n"
 }
 
-/// The schema was checked when the server started; what can fail since is the database.
+/// Whether the server can work: the schema was checked when it started, so what can fail is the database
+#[utoipa::path(get, path = "/readyz", responses((status = 200, body = String, content_type = "text/plain")))]
 pub(super) async fn ready(State(app): State<App>) -> Result<&'static str, Problem> {
     if app.supervisor().stopping().is_cancelled() {
         return Err(not_ready("the server is stopping"));

@@ -4,6 +4,7 @@ pub mod body;
 pub mod guard;
 mod health;
 pub mod openai;
+pub mod openapi;
 pub mod page;
 pub mod path;
 pub mod router;

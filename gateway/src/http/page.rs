@@ -5,22 +5,26 @@ use axum::extract::FromRequestParts;
 use chrono::{DateTime, Utc};
 use http::request::Parts;
 use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::problem::Problem;
 
 const DEFAULT: i64 = 50;
 
 /// One page, and where the next one begins; no `next` at the end of the list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Page<T> {
     pub items: Vec<T>,
     pub next: Option<String>,
 }
 
 /// What a client asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Asked {
+    /// The `next` of an earlier page.
     pub before: Option<String>,
+    #[param(required = false, minimum = 1, maximum = 100, default = 50)]
     pub limit: i64,
 }
 

@@ -7,7 +7,7 @@ use axum::routing::{MethodRouter, get, post};
 use http::{Method, StatusCode};
 
 use super::openai::{chat, models};
-use super::{guard, health, runs, threads};
+use super::{guard, health, openapi, runs, threads};
 use crate::app::App;
 use crate::problem::Problem;
 use crate::ws::upgrade;
@@ -34,6 +34,7 @@ pub enum Auth {
 pub const ROUTES: &[Route] = &[
     route(Method::GET, "/api/health", Auth::None),
     route(Method::GET, "/readyz", Auth::None),
+    route(Method::GET, "/api/openapi.json", Auth::None),
     route(Method::GET, "/ws", Auth::Upgrade),
     route(Method::GET, "/api/threads", Auth::Key),
     route(Method::GET, "/api/threads/{id}/messages", Auth::Key),
@@ -55,6 +56,7 @@ fn handler(route: &Route) -> Option<MethodRouter<App>> {
     Some(match route.path {
         "/api/health" => get(health::health),
         "/readyz" => get(health::ready),
+        "/api/openapi.json" => openapi::door(),
         "/ws" => get(upgrade::upgrade),
         "/api/threads" => get(threads::list),
         "/api/threads/{id}/messages" => get(threads::list_messages),

@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::body::NoBody;
 use super::path::Id;
@@ -21,7 +22,7 @@ use crate::app::App;
 use crate::auth::extract::UserScope;
 use crate::problem::Problem;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RunView {
     pub id: RunId,
@@ -43,13 +44,13 @@ pub struct RunView {
     pub steps: Vec<StepView>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ErrorView {
     pub code: String,
     pub message: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum StepView {
     ModelCall {
@@ -80,7 +81,7 @@ pub enum StepView {
     },
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ApprovalView {
     pub id: ApprovalId,
     pub state: String,
@@ -89,12 +90,14 @@ pub struct ApprovalView {
 }
 
 /// The answer to what a person did: the run changes, and events say how.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Changed {
     pub run_id: RunId,
 }
 
+/// One run with its steps
+#[utoipa::path(get, path = "/api/runs/{id}", params(("id" = RunId, Path)), responses((status = 200, body = RunView)))]
 pub(super) async fn get(State(app): State<App>, user: UserScope, Id(run): Id<RunId>) -> Result<Json<RunView>, Problem> {
     let owner = user.scope.owner();
     let (run, model_calls, tool_calls, asked) = app
@@ -109,6 +112,13 @@ pub(super) async fn get(State(app): State<App>, user: UserScope, Id(run): Id<Run
     Ok(Json(view(run, model_calls, tool_calls, &asked)))
 }
 
+/// Ends a run within a second
+#[utoipa::path(
+    post,
+    path = "/api/runs/{id}/cancel",
+    params(("id" = RunId, Path)),
+    responses((status = 202, body = Changed))
+)]
 pub(super) async fn cancel(
     State(app): State<App>,
     user: UserScope,
@@ -120,6 +130,13 @@ pub(super) async fn cancel(
     Ok(changed(run))
 }
 
+/// Tries a quarantined run again from its last commit
+#[utoipa::path(
+    post,
+    path = "/api/runs/{id}/retry",
+    params(("id" = RunId, Path)),
+    responses((status = 202, body = Changed))
+)]
 pub(super) async fn retry(
     State(app): State<App>,
     user: UserScope,
@@ -131,6 +148,13 @@ pub(super) async fn retry(
     Ok(changed(run))
 }
 
+/// Gives a quarantined run up
+#[utoipa::path(
+    post,
+    path = "/api/runs/{id}/discard",
+    params(("id" = RunId, Path)),
+    responses((status = 202, body = Changed))
+)]
 pub(super) async fn discard(
     State(app): State<App>,
     user: UserScope,

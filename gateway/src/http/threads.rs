@@ -8,6 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::page::{self, Asked, Page};
 use super::path::Id;
@@ -15,7 +16,7 @@ use crate::app::App;
 use crate::auth::extract::UserScope;
 use crate::problem::Problem;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ThreadView {
     pub id: ThreadId,
@@ -30,7 +31,7 @@ pub struct ThreadView {
     pub updated_at: DateTime<Utc>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageView {
     pub id: MessageId,
@@ -46,6 +47,8 @@ pub struct MessageView {
     pub created_at: DateTime<Utc>,
 }
 
+/// The threads, newest first
+#[utoipa::path(get, path = "/api/threads", params(Asked), responses((status = 200, body = Page<ThreadView>)))]
 pub(super) async fn list(
     State(app): State<App>,
     user: UserScope,
@@ -59,7 +62,13 @@ pub(super) async fn list(
     Ok(Json(Page { items: found.into_iter().map(ThreadView::from).collect(), next }))
 }
 
-/// The newest messages of all branches, oldest first; `next` leads to older ones.
+/// The newest messages of all branches, oldest first; `next` leads to older ones
+#[utoipa::path(
+    get,
+    path = "/api/threads/{id}/messages",
+    params(("id" = ThreadId, Path), Asked),
+    responses((status = 200, body = Page<MessageView>))
+)]
 pub(super) async fn list_messages(
     State(app): State<App>,
     user: UserScope,

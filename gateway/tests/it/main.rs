@@ -27,6 +27,7 @@ mod openai_peers;
 mod openai_support;
 mod openai_threads;
 mod openai_tools;
+mod openapi;
 mod proof_crash;
 mod replicas;
 mod rest;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The text is not a slug: 1 to 40 of `a-z`, `0-9`, `-`, `_`, starting with a letter or digit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,8 +27,9 @@ fn parse_slug(text: &str, what: &'static str) -> Result<Arc<str>, InvalidSlug> {
 macro_rules! slugs {
     ($($(#[$doc:meta])* $name:ident = $what:literal)*) => {$(
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
         #[serde(transparent)]
+        #[schema(value_type = String, pattern = "^[a-z0-9][a-z0-9_-]{0,39}$")]
         pub struct $name(Arc<str>);
 
         impl $name {
@@ -62,7 +64,7 @@ slugs! {
 }
 
 /// What a key may do. `cos_internal` is no role: it is [`Origin::Internal`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     Personal,

@@ -1,0 +1,193 @@
+//! The OpenAPI document: the handlers say what is particular to them, this file adds what every route
+//! has in common: keys, the profile, the refusals. The WebSocket and the doors that speak a protocol of
+//! somebody else (`/v1`) have no place in it.
+
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get};
+use bytes::Bytes;
+use http::Method;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use serde_json::{Map, Value, json};
+use utoipa::OpenApi;
+
+use super::router::{Auth, ROUTES, Route};
+use super::{health, runs, threads};
+use crate::app::App;
+use crate::problem;
+
+/// One line per handler, in the order of `ROUTES`.
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Adjutant", description = "A personal assistant gateway with an agent scheduler."),
+    paths(
+        health::health,
+        health::ready,
+        threads::list,
+        threads::list_messages,
+        runs::get,
+        runs::cancel,
+        runs::retry,
+        runs::discard,
+    ),
+    components(schemas(problem::Document))
+)]
+struct Handlers;
+
+/// A status by which routes refuse, and which of them may.
+struct Refusal {
+    status: &'static str,
+    meaning: &'static str,
+    applies: fn(&Route) -> bool,
+}
+
+const fn refusal(status: &'static str, meaning: &'static str, applies: fn(&Route) -> bool) -> Refusal {
+    Refusal { status, meaning, applies }
+}
+
+/// The codes of each are in docs/api.md. (405 is the answer to methods that are in no table.)
+const REFUSALS: &[Refusal] = &[
+    refusal("400", "the request is malformed: `code` says how", |_| true),
+    refusal("401", "no key, or a wrong one", keyed),
+    refusal("403", "the key, the profile or the origin may not do this", |route| keyed(route) || changes(route)),
+    refusal("404", "unknown, or not yours: the two are never told apart", |route| {
+        route.path.contains('{') || changes(route)
+    }),
+    refusal("408", "the body did not arrive in time", takes_a_body),
+    refusal("409", "the state of things does not allow it, or something changed at the same time", changes),
+    refusal("413", "the body is too large", takes_a_body),
+    refusal("415", "the body has another type than is read here", takes_a_body),
+    refusal("421", "this server is not called by that name", |_| true),
+    refusal("429", "too much at once, or too many wrong keys", keyed),
+    refusal("500", "an error of the server's own", |_| true),
+    refusal("503", "the database, a model or another part cannot be reached at the moment", |route| {
+        !is_open_document(route)
+    }),
+];
+
+/// The handler of `/api/openapi.json`. The document is made once per router.
+pub(super) fn door() -> MethodRouter<App> {
+    let text = Bytes::from(text());
+    get(async move || answer(text.clone()))
+}
+
+fn answer(text: Bytes) -> Response {
+    ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-cache")], text).into_response()
+}
+
+/// The document as it is served and checked in.
+pub fn text() -> String {
+    let mut text = serde_json::to_string_pretty(&document()).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// Whether the document names a route.
+pub fn covers(route: &Route) -> bool {
+    (route.path.starts_with("/api/") || route.path == "/readyz") && !is_open_document(route)
+}
+
+/// The whole document.
+pub fn document() -> Value {
+    let mut document = serde_json::to_value(Handlers::openapi()).unwrap_or_default();
+    document["servers"] = json!([{"url": "/"}]);
+    for route in ROUTES.iter().filter(|route| covers(route)) {
+        let method = route.method.as_str().to_ascii_lowercase();
+        if let Some(operation) = document["paths"][route.path][method].as_object_mut() {
+            complete(operation, route);
+        }
+    }
+    let components = &mut document["components"];
+    components["securitySchemes"] = json!({
+        "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        "bearer": {"type": "http", "scheme": "bearer"},
+        "session": {"type": "apiKey", "in": "cookie", "name": "__Host-adjutant",
+            "description": "the device key that POST /api/session sets; requests that change something need the exact Origin"}
+    });
+    components["parameters"] = json!({
+        "profile": {"name": "X-Profile", "in": "header", "required": false,
+            "description": "the profile, with a key for all profiles; `personal` if absent",
+            "schema": {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,39}$"}}
+    });
+    let problem = json!({"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}});
+    for refusal in REFUSALS {
+        components["responses"][refusal.status] = json!({"description": refusal.meaning, "content": problem});
+    }
+    document
+}
+
+/// Adds to an operation what it shares with others; what its handler says of itself stays.
+fn complete(operation: &mut Map<String, Value>, route: &Route) {
+    operation.insert("operationId".to_owned(), operation_id(route).into());
+    operation.insert("tags".to_owned(), json!([tag(route)]));
+    if keyed(route) {
+        operation.insert("security".to_owned(), json!([{"apiKey": []}, {"bearer": []}, {"session": []}]));
+        let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
+        if let Some(parameters) = parameters.as_array_mut() {
+            parameters.push(json!({"$ref": "#/components/parameters/profile"}));
+        }
+    }
+    let responses = operation.entry("responses").or_insert_with(|| json!({}));
+    let Some(responses) = responses.as_object_mut() else { return };
+    for Refusal { status, applies, .. } in REFUSALS {
+        if applies(route) && !responses.contains_key(*status) {
+            responses.insert((*status).to_owned(), json!({"$ref": format!("#/components/responses/{status}")}));
+        }
+    }
+    responses.sort_keys();
+}
+
+/// `GET /api/threads/{id}/messages` is `getThreadsByIdMessages`.
+fn operation_id(route: &Route) -> String {
+    let mut id = route.method.as_str().to_ascii_lowercase();
+    for word in words(route.path) {
+        let (by, word) = match word.strip_prefix('{') {
+            Some(name) => ("By", name.trim_end_matches('}')),
+            None => ("", word),
+        };
+        id.push_str(by);
+        for piece in word.split(['-', '_', '.']) {
+            let mut letters = piece.chars();
+            id.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+            id.push_str(letters.as_str());
+        }
+    }
+    id
+}
+
+/// The noun that a route is about.
+fn tag(route: &Route) -> &'static str {
+    words(route.path).next().unwrap_or_default()
+}
+
+fn words(path: &'static str) -> impl Iterator<Item = &'static str> {
+    path.split('/').filter(|word| !word.is_empty() && *word != "api")
+}
+
+fn keyed(route: &Route) -> bool {
+    route.auth != Auth::None
+}
+
+fn changes(route: &Route) -> bool {
+    route.method != Method::GET
+}
+
+fn takes_a_body(route: &Route) -> bool {
+    matches!(route.method, Method::POST | Method::PUT | Method::PATCH)
+}
+
+fn is_open_document(route: &Route) -> bool {
+    route.path == "/api/openapi.json"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_are_named_by_method_and_path() {
+        let route = |method, path| Route { method, path, auth: Auth::Key };
+        assert_eq!(operation_id(&route(Method::GET, "/api/threads/{id}/messages")), "getThreadsByIdMessages");
+        assert_eq!(operation_id(&route(Method::POST, "/api/mcp-servers")), "postMcpServers");
+        assert_eq!(tag(&route(Method::POST, "/api/mcp-servers/{id}")), "mcp-servers");
+    }
+}
