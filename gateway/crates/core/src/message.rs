@@ -77,7 +77,7 @@ pub struct ToolResultPart {
 
 /// A file that a person attached. Its bytes are stored beside the messages; what is said of it here was
 /// read from its content when it came.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FilePart {
     pub file_id: FileId,
