@@ -120,6 +120,8 @@ impl From<&StoreError> for Problem {
             StoreError::Invalid(_) => {
                 Self::bad_request("invalid_value", "the request holds a value that cannot be stored")
             }
+            StoreError::NoVaultKey => Self::new(StatusCode::CONFLICT, "vault_key_missing", error.to_string()),
+            StoreError::Credential { why, .. } => Self::new(StatusCode::CONFLICT, why.code(), error.to_string()),
             StoreError::Unavailable(_) => {
                 tracing::warn!(error = error as &(dyn std::error::Error + 'static), "the database is unavailable");
                 let detail = "the database cannot be reached at the moment; try again soon";

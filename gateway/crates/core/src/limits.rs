@@ -173,4 +173,16 @@ limits! {
     DRAIN: u64 = 5_000, milliseconds;
     /// Wrong keys from one address in a minute.
     WRONG_KEYS: u32 = 60, items;
+    /// Keys that encrypt credentials, current and old.
+    VAULT_KEYS: usize = 32, items;
+    /// One secret of a credential.
+    CREDENTIAL_BYTES: usize = 8 * 1024, bytes;
+    /// Headers of one credential.
+    CREDENTIAL_HEADERS: usize = 16, items;
+    /// Scopes of one credential.
+    CREDENTIAL_SCOPES: usize = 100, items;
+    /// Credentials of one user.
+    CREDENTIALS: i64 = 200, items;
+    /// Body of a request that stores a credential.
+    CREDENTIAL_BODY_BYTES: usize = 64 * 1024, bytes;
 }

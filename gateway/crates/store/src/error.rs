@@ -2,6 +2,11 @@
 
 use std::error::Error;
 
+use adjutant_core::credential::Service;
+
+use crate::credentials::Unusable;
+use crate::vault::VaultError;
+
 type Source = Box<dyn Error + Send + Sync>;
 
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +30,14 @@ pub enum StoreError {
     /// The value cannot be stored: it breaks a check of this name, or holds what the database has no room for.
     #[error("invalid {0}")]
     Invalid(String),
+
+    /// Nothing can be stored that must be encrypted.
+    #[error("{}", VaultError::NoKey)]
+    NoVaultKey,
+
+    /// A stored credential that must not be used; safe to show. Whoever needs it refuses, and puts nothing in its place.
+    #[error("the credential for {service} {why}")]
+    Credential { service: Service, why: Unusable },
 
     /// A statement or a stored value is not what the code believes. Nothing the caller can do.
     #[error("database bug")]

@@ -4,6 +4,7 @@
 
 pub mod approvals;
 pub mod check;
+pub mod credentials;
 pub mod diagnose;
 pub mod error;
 pub mod events;
@@ -21,3 +22,4 @@ pub mod steps;
 pub mod store;
 pub mod threads;
 pub mod tx;
+pub mod vault;

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use adjutant_core::ids::{RunId, ThreadId};
+use adjutant_core::scope::UserId;
 use sqlx::Executor;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 
@@ -29,6 +30,8 @@ pub enum Notice {
     Run(RunId),
     /// A thread has new events.
     Thread(ThreadNews),
+    /// A user stored or deleted a credential: what was made with the old one ends.
+    Credentials(UserId),
     /// Another replica of this number lives.
     Peer(i32),
     /// What a newer replica may say.
@@ -168,6 +171,7 @@ fn parse_known(payload: &str) -> Option<Notice> {
     Some(match words.as_slice() {
         ["key", id] => Notice::Key((*id).to_owned()),
         ["run", id] => Notice::Run(id.parse().ok()?),
+        ["credentials", user] => Notice::Credentials(UserId::parse(user).ok()?),
         ["peer", number] => Notice::Peer(number.parse().ok()?),
         ["thread", thread, owner, first, last, replica] => Notice::Thread(ThreadNews {
             thread: thread.parse().ok()?,
@@ -190,6 +194,7 @@ mod tests {
         let thread = ThreadId::new();
         assert_eq!(parse("key abcd"), Notice::Key("abcd".to_owned()));
         assert_eq!(parse(&format!("run {run}")), Notice::Run(run));
+        assert_eq!(parse("credentials anna"), Notice::Credentials(UserId::parse("anna").unwrap()));
         assert_eq!(parse("peer 7"), Notice::Peer(7));
         let news = ThreadNews { thread, owner_mark: 0xff, first: 3, last: 5, replica: 2 };
         assert_eq!(parse(&format!("thread {thread} 00000000000000ff 3 5 2")), Notice::Thread(news));

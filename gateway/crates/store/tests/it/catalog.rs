@@ -15,6 +15,8 @@ struct Rule {
 
 /// Definer functions and the one role that may call each; nothing else runs with the owner's rights.
 const DOORS: &[(&str, &str)] = &[
+    ("credential_keys()", "adjutant_system"),
+    ("credential_owners(text)", "adjutant_system"),
     ("key_create(text,bytea,text,text,text,text,boolean)", "adjutant_system"),
     ("key_list()", "adjutant_system"),
     ("key_lookup(bytea)", "adjutant_app"),
@@ -37,6 +39,7 @@ const RULES: &[Rule] = &[
         fault: "alter table threads no force row level security",
     },
     Rule {
+        // A credential may hold for all profiles of its user.
         name: "every table with a user has one policy, which names user and profile; exceptions have none",
         violations: "
             select o.name from ours o where o.kind in ('r', 'p') and
@@ -44,6 +47,9 @@ const RULES: &[Rule] = &[
                                                     pg_get_expr(p.polqual, o.oid), pg_get_expr(p.polwithcheck, o.oid)), ';'), '')
                  from pg_policy p where p.polrelid = o.oid)
               <> case when o.excepted then ''
+                      when o.name = 'user_credentials' then
+                           '* true {0} ((user_id = app_user()) AND (app_profile() IS NOT NULL) AND ((profile = app_profile()) OR (profile = ''*''::text))) '
+                           '((user_id = app_user()) AND (app_profile() IS NOT NULL) AND ((profile = app_profile()) OR (profile = ''*''::text)))'
                       when o.profiled then '* true {0} ((user_id = app_user()) AND (profile = app_profile())) '
                                            '((user_id = app_user()) AND (profile = app_profile()))'
                       else '* true {0} (user_id = app_user()) (user_id = app_user())' end",
