@@ -14,10 +14,13 @@ use tokio_util::sync::CancellationToken;
 use super::terminal;
 use crate::boot::serve;
 use crate::config::Config;
-use crate::config::environment::Environment;
+use crate::config::environment::{Environment, SettingsFile};
 
 pub(super) async fn run(environment: &Environment) -> Result<ExitCode> {
     let config = Config::read(environment)?;
+    if let Some(warning) = environment.file().and_then(SettingsFile::warning) {
+        terminal::say(&warning);
+    }
     raise_open_files();
     let listener = bind(config.doors.listen).await?;
     let address = listener.local_addr()?;

@@ -1,11 +1,12 @@
-//! Settings, read once from the environment: the only module that reads it. All faults are reported
-//! together. Deliberately absent: bounds, which are in `adjutant_core::limits`.
+//! Settings, read once from the environment and `adjutant.toml`: the only module that reads them. All faults are
+//! reported together. Deliberately absent: bounds, which are in `adjutant_core::limits`.
 
 pub mod client;
 pub mod data;
 pub mod database;
 pub mod doors;
 pub mod environment;
+pub mod file;
 pub mod mcp;
 pub mod model;
 mod names;

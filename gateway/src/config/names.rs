@@ -1,12 +1,15 @@
 //! The names of all settings. A name that begins like ours and is not listed is a mistake.
 
 const PREFIX: &str = "ADJUTANT_";
+/// Behind the name of a secret.
+pub(super) const FILE: &str = "_FILE";
 
 const KNOWN: &[&str] = &[
     "ADJUTANT_ALLOWED_HOSTS",
     "ADJUTANT_ALLOWED_ORIGINS",
     "ADJUTANT_API_KEY",
     "ADJUTANT_BEHIND_PROXY",
+    "ADJUTANT_CONFIG",
     "ADJUTANT_DATA_DIR",
     "ADJUTANT_LISTEN",
     "ADJUTANT_LOG",
@@ -24,11 +27,21 @@ const KNOWN: &[&str] = &[
     "SYSTEM_DB_URL",
 ];
 
+/// Those whose value nobody may see. Each may also be given as the name of a file that holds it, `NAME_FILE`.
+pub(super) const SECRETS: &[&str] = &[
+    "ADJUTANT_API_KEY",
+    "ASSISTANT_API_KEY",
+    "OPENAI_API_KEY",
+    "SYSTEM_DB_ADMIN_URL",
+    "SYSTEM_DB_SYSTEM_URL",
+    "SYSTEM_DB_URL",
+];
+
 /// Read by the repository's own scripts and tests.
 const NOT_OURS: &[&str] = &["ADJUTANT_PEERS_DIR"];
 
 pub(super) fn is_known(name: &str) -> bool {
-    KNOWN.contains(&name)
+    KNOWN.contains(&name) || name.strip_suffix(FILE).is_some_and(|name| SECRETS.contains(&name))
 }
 
 pub(super) fn is_mistaken(name: &str) -> bool {
@@ -37,7 +50,8 @@ pub(super) fn is_mistaken(name: &str) -> bool {
 
 /// The known name that differs least, if it differs little.
 pub(super) fn nearest(name: &str) -> Option<&'static str> {
-    let (known, distance) = KNOWN.iter().map(|known| (*known, distance(name, known))).min_by_key(|entry| entry.1)?;
+    let name = name.to_ascii_uppercase();
+    let (known, distance) = KNOWN.iter().map(|known| (*known, distance(&name, known))).min_by_key(|entry| entry.1)?;
     (distance <= name.len() / 3).then_some(known)
 }
 

@@ -113,3 +113,97 @@ fn debug_shows_no_secret() {
     ]);
     assert!(!format!("{:?}", config.unwrap()).contains("hunter2"));
 }
+
+/// A folder that goes away with the test.
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn with(name: &str, files: &[(&str, &str)]) -> Self {
+        let folder = std::env::temp_dir().join(format!("adjutant-config-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        for (name, text) in files {
+            std::fs::write(folder.join(name), text).unwrap();
+        }
+        Self(folder)
+    }
+
+    fn at(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
+    }
+
+    fn environment(&self, entries: &[(&str, &str)]) -> Environment {
+        let dir = self.at("");
+        let mut all = vec![("ADJUTANT_DATA_DIR", dir.as_str())];
+        all.extend(entries);
+        all.into_iter().collect::<Environment>().with_files()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_an_empty_value_does_not() {
+    let text = "LLM_PROVIDER = 'openai'\nLLM_MODEL = 'of-the-file'\nOPENAI_BASE_URL = 'http://127.0.0.1:1/v1'\n";
+    let folder = Folder::with("wins", &[(file::NAME, text)]);
+    let model = |entries: &[(&str, &str)]| {
+        Config::read(&folder.environment(entries)).unwrap().model.settings.map(|settings| settings.model)
+    };
+    assert_eq!(model(&[]).as_deref(), Some("of-the-file"));
+    assert_eq!(model(&[("LLM_MODEL", "of-the-environment")]).as_deref(), Some("of-the-environment"));
+    assert_eq!(model(&[("LLM_MODEL", "")]).as_deref(), Some("of-the-file"));
+    let elsewhere = Folder::with("elsewhere", &[("mine.toml", "LLM_MODEL = 'elsewhere'")]);
+    let named = elsewhere.at("mine.toml");
+    assert_eq!(folder.environment(&[("ADJUTANT_CONFIG", &named)]).get("LLM_MODEL"), Some("elsewhere"));
+    let missing = Config::read(&folder.environment(&[("ADJUTANT_CONFIG", "/nowhere/a.toml")])).unwrap_err();
+    assert!(missing.to_string().contains("/nowhere/a.toml: cannot be read"), "{missing}");
+}
+
+#[test]
+fn faults_of_the_file_name_its_line_and_come_with_all_others() {
+    let text = "ADJUTANT_LISTEN = 'nowhere'\nADJUTANT_LISTENS = 'x'\nADJUTANT_DATA_DIR = '/x'\nLLM_MODEL = 'm'\n";
+    let folder = Folder::with("faults", &[(file::NAME, text)]);
+    let faults = Config::read(&folder.environment(&[("ADJUTANT_USER", "Anna B")])).unwrap_err().to_string();
+    let path = folder.at(file::NAME);
+    for expected in [
+        format!("ADJUTANT_LISTEN: must be an address and a port, as 127.0.0.1:8080 ({path}, line 1)"),
+        format!("ADJUTANT_LISTENS: there is no such setting; did you mean ADJUTANT_LISTEN? ({path}, line 2)"),
+        "ADJUTANT_DATA_DIR: decides which file is read".to_owned(),
+        "ADJUTANT_USER: ".to_owned(),
+        "LLM_PROVIDER: ".to_owned(),
+    ] {
+        assert!(faults.contains(&expected), "{expected} in {faults}");
+    }
+}
+
+#[test]
+fn a_secret_may_be_in_a_file_of_its_own() {
+    let folder = Folder::with("secrets", &[("key", "sk-hunter2\n"), (file::NAME, "")]);
+    let file = folder.at("key");
+    let environment = folder.environment(&[("OPENAI_API_KEY_FILE", &file)]);
+    assert_eq!(environment.get("OPENAI_API_KEY"), Some("sk-hunter2"));
+    let both = [("OPENAI_API_KEY_FILE", file.as_str()), ("OPENAI_API_KEY", "sk-other")];
+    assert_eq!(folder.environment(&both).get("OPENAI_API_KEY"), Some("sk-other"));
+    let missing = folder.environment(&[("OPENAI_API_KEY_FILE", "/nowhere/key")]);
+    assert!(Config::read(&missing).unwrap_err().to_string().contains("OPENAI_API_KEY_FILE: /nowhere/key cannot be"));
+    assert!(faults(&[("ADJUTANT_LISTEN_FILE", "x")]).contains("there is no such setting"));
+}
+
+#[test]
+fn a_file_of_secrets_that_others_may_read_is_warned_of() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = Folder::with("mode", &[(file::NAME, "OPENAI_API_KEY = 'k'")]);
+    let path = folder.at(file::NAME);
+    let warning = |mode| {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        folder.environment(&[]).file().unwrap().warning()
+    };
+    assert!(warning(0o644).unwrap().contains("mode 0644"));
+    assert!(warning(0o640).unwrap().contains("chmod 600"));
+    assert_eq!(warning(0o600), None);
+    std::fs::write(&path, "LLM_MODEL = 'm'").unwrap();
+    assert_eq!(warning(0o644), None);
+}
