@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use adjutant_core::message::InvalidMessage;
+use adjutant_core::model::ModelErrorKind;
 use adjutant_engine::runs::control::ControlError;
 use adjutant_engine::runs::submission::SubmitError;
 use adjutant_llm::unconfigured::Unconfigured;
@@ -161,6 +162,9 @@ impl From<&SubmitError> for Problem {
             SubmitError::ModelNotConfigured => {
                 let advice = Unconfigured::error();
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, advice.kind.code(), advice.message)
+            }
+            SubmitError::NoModelKey(advice) => {
+                Self::new(StatusCode::FORBIDDEN, ModelErrorKind::NoKey.code(), advice.clone())
             }
             SubmitError::Store(error) => error.into(),
         }

@@ -2,6 +2,7 @@
 //! I/O. Deliberately absent: a runtime, a database, HTTP, the environment and the wall clock.
 
 pub mod clock;
+pub mod cost;
 pub mod credential;
 pub mod ids;
 pub mod limits;

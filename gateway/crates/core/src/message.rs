@@ -41,12 +41,29 @@ pub enum Part {
     ToolCall(ToolCallPart),
     ToolResult(ToolResultPart),
     File(FilePart),
+    Thinking(ThinkingPart),
 }
 
 impl Part {
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text { text: text.into() }
     }
+}
+
+/// What a model thought before it answered. It goes back only to the provider that wrote it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ThinkingPart {
+    /// Empty where the provider keeps it to itself.
+    pub text: String,
+    /// The provider's proof that the text is its own; it must come back unchanged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
+    /// The provider's sealed form of a thought that it does not show.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redacted: Option<String>,
+    /// Who wrote it, as the client of models marks its own. Empty: nobody takes it back.
+    pub provider: String,
 }
 
 /// The model's request to run a tool.
@@ -161,6 +178,13 @@ impl Message {
     pub fn tool_calls(&self) -> impl Iterator<Item = &ToolCallPart> {
         self.parts.iter().filter_map(|part| match part {
             Part::ToolCall(call) => Some(call),
+            _ => None,
+        })
+    }
+
+    pub fn thinking(&self) -> impl Iterator<Item = &ThinkingPart> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Thinking(thinking) => Some(thinking),
             _ => None,
         })
     }

@@ -62,6 +62,10 @@ fn size(message: &Message) -> usize {
         Part::ToolCall(call) => call.name.len() + call.arguments.to_string().len(),
         Part::ToolResult(result) => result.content.as_str().len(),
         Part::File(file) => file.name.len(),
+        Part::Thinking(thinking) => {
+            thinking.text.len()
+                + [&thinking.signature, &thinking.redacted].into_iter().flatten().map(String::len).sum::<usize>()
+        }
     };
     message.parts.iter().map(part_size).sum()
 }
@@ -79,7 +83,7 @@ fn results_by_call(messages: &[Arc<Message>]) -> HashMap<ToolCallId, &ToolResult
 fn push_answer(prompt: &mut Vec<PromptMessage>, message: &Message, results: &mut HashMap<ToolCallId, &ToolResultPart>) {
     let mut parts = Vec::new();
     let mut text = message.text();
-    if message.partial {
+    if message.partial && !text.is_empty() {
         text.push_str("\n[this answer was cut off]");
     }
     if !text.is_empty() {
@@ -90,6 +94,9 @@ fn push_answer(prompt: &mut Vec<PromptMessage>, message: &Message, results: &mut
     if parts.is_empty() {
         return;
     }
+    // A thought comes before what it led to; without that it is of no use to anybody.
+    let thinking = message.thinking().cloned().map(Part::Thinking);
+    let parts = thinking.chain(parts).collect();
     prompt.push(PromptMessage { role: Role::Assistant, parts });
     for call in calls {
         let result = match results.remove(&call.id) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use adjutant_core::limits;
-use adjutant_core::model::{LlmClient, ModelError, ModelErrorKind, ModelEvent, ModelRequest};
+use adjutant_core::model::{LlmClient, ModelAccess, ModelError, ModelErrorKind, ModelEvent, ModelRequest, Purpose};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use genai::adapter::AdapterKind;
@@ -73,7 +73,7 @@ impl LlmClient for Client {
     fn stream(&self, request: ModelRequest) -> BoxStream<'static, Result<ModelEvent, ModelError>> {
         let inner = Arc::clone(&self.inner);
         Box::pin(async_stream::try_stream! {
-            let asked = request.model.clone().unwrap_or_else(|| inner.model.clone());
+            let asked = request.models.first().cloned().unwrap_or_else(|| inner.model.clone());
             // Hands the request over: a stream that lasts does not hold the prompt.
             let mut attempt = inner.begin(request, &asked).await.map_err(|failure| failure.error)?;
             let mut progress = Ok(Progress::More);
@@ -88,6 +88,10 @@ impl LlmClient for Client {
             }
             yield ModelEvent::Finished(attempt.finish(&asked).map_err(|failure| failure.error)?);
         })
+    }
+
+    fn plan(&self, models: &[String], _: Purpose, _: &ModelAccess) -> Result<Vec<String>, ModelError> {
+        Ok(if models.is_empty() { vec![self.inner.model.clone()] } else { models.to_vec() })
     }
 
     fn default_model(&self) -> Option<&str> {

@@ -23,7 +23,7 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn lasting(kind: ModelErrorKind, message: impl Into<String>) -> Self {
-        Self { error: ModelError { kind, message: message.into(), retry_after: None }, passing: false }
+        Self { error: ModelError::new(kind, message), passing: false }
     }
 
     pub(crate) fn passing(kind: ModelErrorKind, message: impl Into<String>) -> Self {

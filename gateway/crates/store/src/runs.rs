@@ -491,6 +491,7 @@ impl Row {
                 input_tokens: self.input_tokens.unsigned_abs(),
                 output_tokens: self.output_tokens.unsigned_abs(),
                 cached_input_tokens: self.cached_input_tokens.unsigned_abs(),
+                cache_write_tokens: 0,
             },
             created_at: self.created_at,
             started_at: self.started_at,

@@ -72,6 +72,7 @@ pub async fn of_run(tx: &mut Tx, run: RunId) -> Result<Vec<ModelCallStep>, Store
                 input_tokens: row.input_tokens.unsigned_abs(),
                 output_tokens: row.output_tokens.unsigned_abs(),
                 cached_input_tokens: row.cached_input_tokens.unsigned_abs(),
+                cache_write_tokens: 0,
             },
             started_at: row.started_at,
             finished_at: row.finished_at,

@@ -2,19 +2,25 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use adjutant_core::message::{Part, Role, joined_text};
+use adjutant_core::message::{Part, Role, ThinkingPart, joined_text};
 use adjutant_core::model::{
-    LlmClient, ModelAnswer, ModelCall, ModelError, ModelErrorKind, ModelEvent, ModelRequest, StopReason, Usage,
+    LlmClient, ModelAccess, ModelAnswer, ModelCall, ModelError, ModelErrorKind, ModelEvent, ModelRequest, PaidBy,
+    Purpose, StopReason, Usage,
 };
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
+/// What the scripted model calls itself.
+pub const PROVIDER: &str = "scripted";
+
 /// One thing the scripted model does.
 #[derive(Debug, Clone)]
 pub enum Move {
     Say(String),
+    /// Thinks aloud; the thought is signed.
+    Think(String),
     /// Waits until the test gives a permit.
     Hold(Arc<Semaphore>),
     Call(String, Value),
@@ -80,10 +86,15 @@ impl LlmClient for FakeModel {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request);
         let mut answer = ModelAnswer {
             text: String::new(),
+            thinking: Vec::new(),
             calls: Vec::new(),
-            usage: Usage { input_tokens: 11, output_tokens: 7, cached_input_tokens: 3 },
+            usage: Usage { input_tokens: 11, output_tokens: 7, cached_input_tokens: 3, cache_write_tokens: 0 },
             stop: StopReason::Finished,
             model: "scripted".to_owned(),
+            provider: PROVIDER.to_owned(),
+            paid_by: PaidBy::Operator,
+            cost: None,
+            passed_over: Vec::new(),
         };
         let mut failure = None;
         for one in &moves {
@@ -95,12 +106,19 @@ impl LlmClient for FakeModel {
                     arguments: Ok(arguments.clone()),
                 }),
                 Move::Fail(kind) => failure = Some(*kind),
+                Move::Think(text) => answer.thinking.push(ThinkingPart {
+                    text: text.clone(),
+                    signature: Some("scripted signature".to_owned()),
+                    redacted: None,
+                    provider: PROVIDER.to_owned(),
+                }),
                 Move::Hold(_) => {}
             }
         }
         let deltas = stream::iter(moves).filter_map(|one| async move {
             match one {
                 Move::Say(text) => Some(Ok(ModelEvent::TextDelta(text))),
+                Move::Think(text) => Some(Ok(ModelEvent::ThinkingDelta(text))),
                 Move::Hold(permits) => {
                     if let Ok(permit) = permits.acquire().await {
                         permit.forget();
@@ -111,10 +129,14 @@ impl LlmClient for FakeModel {
             }
         });
         let end = match failure {
-            Some(kind) => Err(ModelError { kind, message: "the scripted model failed".to_owned(), retry_after: None }),
+            Some(kind) => Err(ModelError::new(kind, "the scripted model failed")),
             None => Ok(ModelEvent::Finished(answer)),
         };
         deltas.chain(stream::once(std::future::ready(end))).boxed()
+    }
+
+    fn plan(&self, models: &[String], _: Purpose, _: &ModelAccess) -> Result<Vec<String>, ModelError> {
+        Ok(if models.is_empty() { vec!["scripted/scripted".to_owned()] } else { models.to_vec() })
     }
 
     fn default_model(&self) -> Option<&str> {

@@ -194,7 +194,7 @@ mod tests {
     }
 
     fn cost() -> Usage {
-        model::Usage { input_tokens: 3, output_tokens: 2, cached_input_tokens: 1 }.into()
+        model::Usage { input_tokens: 3, output_tokens: 2, cached_input_tokens: 1, cache_write_tokens: 0 }.into()
     }
 
     #[test]

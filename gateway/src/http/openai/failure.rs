@@ -110,6 +110,7 @@ impl Failure {
             "model_timed_out" => (StatusCode::GATEWAY_TIMEOUT, Repeat::AsUsual),
             "model_unavailable" | "model_truncated" | "model_garbled" => (StatusCode::BAD_GATEWAY, Repeat::AsUsual),
             "model_unauthorized" => (StatusCode::BAD_GATEWAY, Repeat::Useless),
+            "llm_key_required" => (StatusCode::FORBIDDEN, Repeat::Useless),
             "model_not_configured" => (StatusCode::SERVICE_UNAVAILABLE, Repeat::Useless),
             "run_discarded" => (StatusCode::CONFLICT, Repeat::Useless),
             _ => (StatusCode::INTERNAL_SERVER_ERROR, Repeat::Useless),

@@ -123,5 +123,6 @@ fn less(usage: Usage, before: Usage) -> Usage {
         input_tokens: usage.input_tokens.saturating_sub(before.input_tokens),
         output_tokens: usage.output_tokens.saturating_sub(before.output_tokens),
         cached_input_tokens: usage.cached_input_tokens.saturating_sub(before.cached_input_tokens),
+        cache_write_tokens: usage.cache_write_tokens.saturating_sub(before.cache_write_tokens),
     }
 }

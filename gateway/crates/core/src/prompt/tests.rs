@@ -42,6 +42,7 @@ fn shown(prompt: &[PromptMessage]) -> Vec<String> {
                 Part::ToolCall(call) => format!("call {}", call.name),
                 Part::ToolResult(result) => format!("result {} {}", result.name, result.content.as_str()),
                 Part::File(file) => format!("file {}", file.name),
+                Part::Thinking(thinking) => format!("thought {}", thinking.text),
             });
             format!("{}: {}", entry.role.as_str(), parts.collect::<Vec<_>>().join(" | "))
         })

@@ -74,6 +74,9 @@ pub enum SubmitError {
     QueueFull,
     #[error("no model is set up")]
     ModelNotConfigured,
+    /// Holds a sentence that says what to do.
+    #[error("{0}")]
+    NoModelKey(String),
     #[error(transparent)]
     Store(#[from] StoreError),
 }

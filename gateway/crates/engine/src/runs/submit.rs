@@ -6,7 +6,7 @@ use std::sync::Arc;
 use adjutant_core::ids::{MessageId, RunId, ThreadId};
 use adjutant_core::limits;
 use adjutant_core::message::{Message, accept_client_message_id};
-use adjutant_core::model::Usage;
+use adjutant_core::model::{ModelAccess, ModelErrorKind, Purpose, Usage};
 use adjutant_core::prompt;
 use adjutant_core::run::checkpoint;
 use adjutant_core::run::state::{Event as MachineEvent, RunState};
@@ -42,9 +42,7 @@ impl Engine {
         if let Some(id) = &submission.client_message_id {
             accept_client_message_id(id)?;
         }
-        if self.default_model().is_none() {
-            return Err(SubmitError::ModelNotConfigured);
-        }
+        self.may_ask(&[], &ModelAccess { keys: Vec::new(), operator: scope.operator_llm }).await?;
         let owner = scope.owner();
         let thread = match submission.thread {
             Target::New { .. } => ThreadId::new(),
@@ -80,6 +78,21 @@ impl Engine {
         match commit.await {
             Ok(accepted) => Ok(accepted),
             Err(error) => self.explain(&owner, submission.client_message_id.as_deref(), error).await,
+        }
+    }
+
+    /// Refuses where no model may be asked, before anything is stored.
+    async fn may_ask(&self, models: &[String], access: &ModelAccess) -> Result<(), SubmitError> {
+        let llm = &self.inner.parts.llm;
+        let mut planned = llm.plan(models, Purpose::Answer, access);
+        if planned.as_ref().is_err_and(|error| error.kind == ModelErrorKind::NotConfigured) {
+            llm.look_again().await;
+            planned = llm.plan(models, Purpose::Answer, access);
+        }
+        match planned {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind == ModelErrorKind::NoKey => Err(SubmitError::NoModelKey(error.message)),
+            Err(_) => Err(SubmitError::ModelNotConfigured),
         }
     }
 

@@ -1,12 +1,14 @@
 //! One model call of a run: the prompt, the stream, and what came of it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use adjutant_core::ids::{MessageId, StepId};
 use adjutant_core::limits;
-use adjutant_core::message::{Part, Role, without_nul};
-use adjutant_core::model::{ModelAnswer, ModelError, ModelEvent, ModelRequest, StopReason, Usage};
+use adjutant_core::message::{Part, Role, ThinkingPart, without_nul};
+use adjutant_core::model::{
+    ModelAccess, ModelAnswer, ModelError, ModelErrorKind, ModelEvent, ModelRequest, Purpose, StopReason, Usage,
+};
 use adjutant_core::prompt;
 use adjutant_core::run::state::Event as MachineEvent;
 use adjutant_core::tool::ToolSpec;
@@ -43,7 +45,7 @@ impl Drop for Ring<'_> {
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 enum Stopped {
-    Answered(Result<ModelAnswer, ModelError>),
+    Answered(Box<Result<ModelAnswer, ModelError>>),
     TooLong,
     Unborn,
     Cancelled,
@@ -79,10 +81,10 @@ impl Driver {
         let happened = match stopped {
             Stopped::Stopping => return Ok(Thought::Stopping),
             Stopped::Unborn => return Ok(Thought::Unborn),
-            Stopped::Answered(Ok(answer)) => self.answered(answer, started_at, &mut batch).await?,
-            Stopped::Answered(Err(error)) => {
-                self.failed(error.kind.code(), error.message, &text, started_at, &mut batch)
-            }
+            Stopped::Answered(answered) => match *answered {
+                Ok(answer) => self.answered(answer, started_at, &mut batch).await?,
+                Err(error) => self.failed(error.kind.code(), error.message, &text, started_at, &mut batch),
+            },
             Stopped::TooLong => {
                 let message = "the model's answer is longer than the limit".to_owned();
                 self.failed("limit_answer", message, &text, started_at, &mut batch)
@@ -165,9 +167,10 @@ impl Driver {
                     }
                     self.engine.hub().publish_delta(&owner, &place, &delta);
                 }
-                Some(Ok(ModelEvent::Finished(answer))) => return Stopped::Answered(Ok(answer)),
-                Some(Err(error)) => return Stopped::Answered(Err(error)),
-                None => return Stopped::Answered(Err(ended_silently())),
+                Some(Ok(ModelEvent::ThinkingDelta(_))) => {}
+                Some(Ok(ModelEvent::Finished(answer))) => return Stopped::Answered(Box::new(Ok(answer))),
+                Some(Err(error)) => return Stopped::Answered(Box::new(Err(error))),
+                None => return Stopped::Answered(Box::new(Err(ended_silently()))),
             }
         }
     }
@@ -180,7 +183,10 @@ impl Driver {
             catalogue.iter().filter(|tool| !brought.contains(tool.name.as_str())).cloned().collect();
         tools.extend(request.caller_tools.iter().cloned());
         ModelRequest {
-            model: None,
+            models: Vec::new(),
+            purpose: Purpose::Answer,
+            access: ModelAccess { keys: Vec::new(), operator: self.context.scope.operator_llm },
+            files: HashMap::new(),
             messages: prompt::build(&parts.system_prompt, &self.tail, limits::PROMPT_BYTES),
             tools,
             max_output_tokens: request.max_output_tokens.unwrap_or(limits::ANSWER_TOKENS).min(limits::ANSWER_TOKENS),
@@ -205,6 +211,11 @@ impl Driver {
             self.allowed_always = allowed.into_iter().collect();
         }
         let mut parts = Vec::new();
+        let thought = |part: ThinkingPart| {
+            let (signature, redacted) = (part.signature.map(without_nul), part.redacted.map(without_nul));
+            Part::Thinking(ThinkingPart { text: without_nul(part.text), signature, redacted, provider: part.provider })
+        };
+        parts.extend(answer.thinking.into_iter().map(thought));
         let text = without_nul(answer.text);
         if !text.is_empty() {
             parts.push(Part::text(text));
@@ -272,9 +283,5 @@ impl Driver {
 }
 
 fn ended_silently() -> ModelError {
-    ModelError {
-        kind: adjutant_core::model::ModelErrorKind::Truncated,
-        message: "the model's answer ended before it was complete".to_owned(),
-        retry_after: None,
-    }
+    ModelError::new(ModelErrorKind::Truncated, "the model's answer ended before it was complete")
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use adjutant_core::model::{LlmClient, ModelError, ModelEvent, ModelRequest};
+use adjutant_core::model::{LlmClient, ModelAccess, ModelError, ModelEvent, ModelRequest, Purpose};
 use adjutant_core::tool::Hints;
 use adjutant_engine::events::event::{EventBody, Live, RunStateName};
 use adjutant_engine::events::hub::Interest;
@@ -337,6 +337,10 @@ impl LlmClient for Stumbling {
         }
         let half = stream::iter([Ok(ModelEvent::TextDelta("half".to_owned()))]);
         half.chain(stream::once(async { panic!("planted") })).boxed()
+    }
+
+    fn plan(&self, _: &[String], _: Purpose, _: &ModelAccess) -> Result<Vec<String>, ModelError> {
+        Ok(vec!["stumbling".to_owned()])
     }
 
     fn default_model(&self) -> Option<&str> {

@@ -4,7 +4,7 @@
 
 use adjutant_core::limits;
 use adjutant_core::message::without_nul;
-use adjutant_core::model::{ModelAnswer, StopReason, Usage};
+use adjutant_core::model::{ModelAnswer, PaidBy, StopReason, Usage};
 use serde_json::Value;
 
 use crate::failure::{self, Failure};
@@ -131,6 +131,11 @@ impl Reader {
             usage: self.usage,
             stop,
             model: self.model.unwrap_or_else(|| asked.to_owned()),
+            thinking: Vec::new(),
+            provider: "openai".to_owned(),
+            paid_by: PaidBy::Operator,
+            cost: None,
+            passed_over: Vec::new(),
         })
     }
 }
@@ -150,6 +155,7 @@ fn usage(value: &Value) -> Option<Usage> {
         input_tokens,
         output_tokens: count("/completion_tokens"),
         cached_input_tokens: cached.min(input_tokens),
+        cache_write_tokens: 0,
     };
     (usage != Usage::default()).then_some(usage)
 }

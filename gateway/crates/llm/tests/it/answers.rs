@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use adjutant_core::model::{LlmClient, ModelAnswer, ModelCall, StopReason, Usage};
+use adjutant_core::model::{LlmClient, ModelAnswer, ModelCall, PaidBy, StopReason, Usage};
 use futures::StreamExt;
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -52,10 +52,15 @@ async fn parallel_tool_calls_text_and_counts_make_one_answer() {
     };
     let expected = ModelAnswer {
         text: "A moment.".to_owned(),
+        thinking: vec![],
         calls: vec![call("a", "f", json!({"x": 1})), call("b", "g", json!({"y": [2]}))],
-        usage: Usage { input_tokens: 100, output_tokens: 20, cached_input_tokens: 64 },
+        usage: Usage { input_tokens: 100, output_tokens: 20, cached_input_tokens: 64, cache_write_tokens: 0 },
         stop: StopReason::Finished,
         model: "m-1".to_owned(),
+        provider: "openai".to_owned(),
+        paid_by: PaidBy::Operator,
+        cost: None,
+        passed_over: vec![],
     };
     assert_eq!(tell(&client(&fake), "use both").await.answer(), expected);
 }

@@ -40,6 +40,7 @@ async fn a_wait_longer_than_the_limit_is_not_waited_for_but_told() {
         kind: ModelErrorKind::RateLimited,
         message: "the model provider limits how often it may be asked: try again later".to_owned(),
         retry_after: Some(Duration::from_secs(61)),
+        passed_over: vec![],
     };
     assert_eq!((error, fake.count()), (expected, 1));
 }
@@ -92,6 +93,7 @@ async fn a_provider_that_is_not_there_is_unavailable() {
         kind: ModelErrorKind::Unavailable,
         message: "the model provider cannot be reached".to_owned(),
         retry_after: None,
+        passed_over: vec![],
     };
     assert_eq!(error, expected);
 }

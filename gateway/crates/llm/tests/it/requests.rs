@@ -35,7 +35,7 @@ async fn a_whole_conversation_with_tools_is_sent_as_the_format_wants_it() {
     let (first, second) = (ToolCallId::new(), ToolCallId::new());
     let schema = json!({"type": "object", "properties": {"x": {"type": "integer"}}});
     let request = ModelRequest {
-        model: Some("other".to_owned()),
+        models: vec!["other".to_owned()],
         messages: vec![
             message(Role::System, vec![Part::text("be "), Part::text("brief")]),
             message(Role::User, vec![Part::text("go")]),
@@ -64,6 +64,7 @@ async fn a_whole_conversation_with_tools_is_sent_as_the_format_wants_it() {
         }],
         max_output_tokens: 99,
         temperature: Some(0.5),
+        ..ask("")
     };
     let function = |arguments: &str| json!({"name": "s__t", "arguments": arguments});
     let expected = json!({
@@ -141,7 +142,7 @@ async fn arguments_of_earlier_calls_are_always_an_object() {
 #[tokio::test]
 async fn the_models_name_is_sent_as_it_is_written() {
     for name in ["mistral-large", "qwen-max", "o3-mini-high", "vendor::model", "openai/gpt-5-low", "x-none"] {
-        let request = ModelRequest { model: Some(name.to_owned()), ..ask("hello") };
+        let request = ModelRequest { models: vec![name.to_owned()], ..ask("hello") };
         let body = wire(request).await.body;
         assert_eq!(body["model"], name);
         assert_eq!(body.get("reasoning_effort"), None, "{name}");

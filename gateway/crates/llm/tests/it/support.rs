@@ -1,10 +1,11 @@
 //! Clients with short limits, requests, and the reading of streams to their end.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use adjutant_core::message::{Part, Role};
 use adjutant_core::model::{
-    LlmClient, ModelAnswer, ModelError, ModelErrorKind, ModelEvent, ModelRequest, PromptMessage,
+    LlmClient, ModelAccess, ModelAnswer, ModelError, ModelErrorKind, ModelEvent, ModelRequest, PromptMessage, Purpose,
 };
 use adjutant_llm::client::Client;
 use adjutant_llm::settings::{Settings, Timeouts};
@@ -44,7 +45,10 @@ pub(crate) fn message(role: Role, parts: Vec<Part>) -> PromptMessage {
 
 pub(crate) fn ask(words: &str) -> ModelRequest {
     ModelRequest {
-        model: None,
+        models: vec![],
+        purpose: Purpose::Answer,
+        access: ModelAccess::operator(),
+        files: HashMap::new(),
         messages: vec![message(Role::User, vec![Part::text(words)])],
         tools: vec![],
         max_output_tokens: 512,
@@ -79,6 +83,7 @@ pub(crate) async fn read(mut stream: BoxStream<'static, Result<ModelEvent, Model
             assert!(end.is_none(), "nothing comes after the end");
             match event {
                 Ok(ModelEvent::TextDelta(text)) => relayed.push_str(&text),
+                Ok(ModelEvent::ThinkingDelta(_)) => {}
                 Ok(ModelEvent::Finished(answer)) => end = Some(Ok(answer)),
                 Err(error) => end = Some(Err(error)),
             }

@@ -16,7 +16,7 @@ fn server(risk: Risk, repeatable: bool) -> CallFacts {
 }
 
 fn answered(state: RunState, calls: Vec<CallFacts>) -> (RunState, Vec<Effect>) {
-    let usage = Usage { input_tokens: 10, output_tokens: 5, cached_input_tokens: 0 };
+    let usage = Usage { input_tokens: 10, output_tokens: 5, ..Usage::default() };
     step(state, Event::Answered { calls, usage, next_answer_id: MessageId::new() })
 }
 

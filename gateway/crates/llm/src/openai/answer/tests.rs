@@ -144,9 +144,19 @@ fn usage_and_model_are_read_wherever_they_come() {
         json!({"error": null, "choices": null, "usage": {"prompt_tokens": 0}}),
     ];
     let answer = read(&events).expect("an answer");
-    let usage = Usage { input_tokens: 10, output_tokens: 3, cached_input_tokens: 8 };
-    let expected =
-        ModelAnswer { text: "hi".to_owned(), calls: vec![], usage, stop: StopReason::Length, model: "m-1".to_owned() };
+    let usage = Usage { input_tokens: 10, output_tokens: 3, cached_input_tokens: 8, cache_write_tokens: 0 };
+    let expected = ModelAnswer {
+        text: "hi".to_owned(),
+        calls: vec![],
+        usage,
+        stop: StopReason::Length,
+        model: "m-1".to_owned(),
+        thinking: vec![],
+        provider: "openai".to_owned(),
+        paid_by: PaidBy::Operator,
+        cost: None,
+        passed_over: vec![],
+    };
     assert_eq!(answer, expected);
     assert_eq!(
         read(&[end("stop")]).map(|answer| (answer.model, answer.usage)),
