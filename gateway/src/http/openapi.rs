@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn operations_are_named_by_method_and_path() {
-        let route = |method, path| Route { method, path, auth: Auth::Key };
+        let route = |method, path| Route { method, path, auth: Auth::Key, handler: door };
         assert_eq!(operation_id(&route(Method::GET, "/api/threads/{id}/messages")), "getThreadsByIdMessages");
         assert_eq!(operation_id(&route(Method::POST, "/api/mcp-servers")), "postMcpServers");
         assert_eq!(tag(&route(Method::POST, "/api/mcp-servers/{id}")), "mcp-servers");
