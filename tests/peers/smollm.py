@@ -37,6 +37,7 @@ def main() -> None:
     params.n_ctx = 4096
     params.n_parallel = 1
     params.warmup = False
+    params.sampling.temp = 0.0
     # It seldom knows when to stop.
     params.n_predict = 160
     server = xllamacpp.Server(params)

@@ -38,7 +38,7 @@ pub(super) const SECRETS: &[&str] = &[
 ];
 
 /// Read by the repository's own scripts and tests.
-const NOT_OURS: &[&str] = &["ADJUTANT_PEERS_DIR"];
+const NOT_OURS: &[&str] = &["ADJUTANT_PEERS_DIR", "ADJUTANT_REQUIRE_REAL_MODEL"];
 
 pub(super) fn is_known(name: &str) -> bool {
     KNOWN.contains(&name) || name.strip_suffix(FILE).is_some_and(|name| SECRETS.contains(&name))
