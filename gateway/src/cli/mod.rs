@@ -2,6 +2,7 @@
 //! wrong usage, 1 that it did not work. Secrets are never arguments.
 
 pub mod chat;
+mod completions;
 mod doctor;
 mod key;
 mod migrate;
@@ -12,7 +13,7 @@ use std::ffi::OsStr;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::boot::embedded::LAUNCH;
 use crate::config::environment::{Environment, Faults};
@@ -41,6 +42,8 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Talk to the assistant from the terminal
     Chat(chat::command::ChatArgs),
+    /// Print a script that completes commands and options
+    Completions(completions::Arguments),
 }
 
 /// Runs the command of this process.
@@ -59,6 +62,11 @@ pub fn main() -> ExitCode {
             return exit_code(refusal.exit_code());
         }
     };
+    // Needs no settings, so wrong ones do not stand in its way.
+    if let Command::Completions(arguments) = &command {
+        terminal::data(&completions::script(arguments, Arguments::command()));
+        return ExitCode::SUCCESS;
+    }
     let environment = Environment::of_process();
     telemetry::start(&crate::config::log(&environment));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -80,6 +88,7 @@ async fn run(command: Command, environment: &Environment) -> Result<ExitCode> {
         Command::Key { command } => key::run(command, environment).await,
         Command::Migrate => migrate::run(environment).await,
         Command::Doctor(arguments) => doctor::run(&arguments, environment).await,
+        Command::Completions(_) => Ok(ExitCode::SUCCESS),
         Command::Chat(arguments) => Ok(Box::pin(chat::command::run(arguments, environment)).await),
     }
 }

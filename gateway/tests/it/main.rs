@@ -12,6 +12,7 @@ adjutant_testkit::launcher!();
 
 mod binary;
 mod boot;
+mod cli_completions;
 mod doors;
 mod house;
 mod keys;
@@ -28,7 +29,9 @@ mod openai_support;
 mod openai_threads;
 mod openai_tools;
 mod openapi;
+mod peers;
 mod proof_crash;
+mod proof_real_model;
 mod replicas;
 mod rest;
 mod run_limits;
