@@ -7,6 +7,7 @@ use adjutant_engine::engine::Engine;
 use adjutant_engine::supervisor::Supervisor;
 use adjutant_mcp::pool::Bridges;
 use adjutant_store::store::Store;
+use adjutant_store::vault::Vault;
 use tokio::sync::oneshot;
 
 use crate::auth::keys::Keys;
@@ -35,6 +36,11 @@ impl App {
 
     pub fn store(&self) -> &Store {
         self.0.engine.store()
+    }
+
+    /// Encrypts credentials.
+    pub fn vault(&self) -> &Vault {
+        self.0.engine.vault()
     }
 
     pub fn keys(&self) -> &Keys {

@@ -5,3 +5,4 @@ pub mod embedded;
 pub mod first_key;
 mod listening;
 pub mod serve;
+pub mod vault;

@@ -1,6 +1,7 @@
 //! From settings to a server, and its end: stop accepting, drain, release runs, stop the database.
 
 use std::future::{Future, pending};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use adjutant_llm::unconfigured::Unconfigured;
 use adjutant_mcp::options::Options;
 use adjutant_mcp::pool::Bridges;
 use adjutant_store::listen::Replica;
+use adjutant_store::store::Store;
+use adjutant_store::vault::Vault;
 use anyhow::{Context, Result};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
@@ -22,7 +25,7 @@ use tokio::time::{sleep, timeout};
 
 use super::database::{self, Reached};
 use super::embedded::Embedded;
-use super::{first_key, listening};
+use super::{first_key, listening, vault};
 use crate::app::App;
 use crate::auth::keys::Keys;
 use crate::config::Config;
@@ -39,6 +42,8 @@ pub struct Ready {
     pub app: App,
     /// The first key, when it was made now: to be shown once.
     pub new_key: Option<SecretString>,
+    /// The key file of the vault, when it was made now.
+    pub new_key_file: Option<PathBuf>,
     embedded: Option<Embedded>,
     replica: Replica,
 }
@@ -47,7 +52,13 @@ pub struct Ready {
 pub async fn prepare(config: Config) -> Result<Ready> {
     let reached = database::reach(&config.data, &config.database).await?;
     match build(config, &reached).await {
-        Ok((app, new_key, replica)) => Ok(Ready { app, new_key, embedded: reached.embedded, replica }),
+        Ok(built) => Ok(Ready {
+            app: built.app,
+            new_key: built.new_key,
+            new_key_file: built.new_key_file,
+            embedded: reached.embedded,
+            replica: built.replica,
+        }),
         Err(error) => {
             let _ = reached.close().await;
             Err(error)
@@ -55,8 +66,17 @@ pub async fn prepare(config: Config) -> Result<Ready> {
     }
 }
 
-async fn build(config: Config, reached: &Reached) -> Result<(App, Option<SecretString>, Replica)> {
+struct Built {
+    app: App,
+    new_key: Option<SecretString>,
+    new_key_file: Option<PathBuf>,
+    replica: Replica,
+}
+
+async fn build(config: Config, reached: &Reached) -> Result<Built> {
+    let keys = vault::open(&config.data, &config.database, &config.vault)?;
     let store = reached.open().await?;
+    warn_of_missing_keys(&store, &keys.vault).await?;
     let new_key = first_key::seed(&store, &config.owner).await?;
     let replica = Replica::join(&store).await.context("this replica could not join the others")?;
     let supervisor = Supervisor::new();
@@ -78,17 +98,31 @@ async fn build(config: Config, reached: &Reached) -> Result<(App, Option<SecretS
         supervisor,
         replica: replica.number(),
         system_prompt: prompt::SYSTEM.to_owned(),
+        vault: keys.vault,
         run_limits: RunLimits::default(),
     });
-    let keys = Keys::new(store);
+    let known = Keys::new(store);
     // Notices arrive since the replica joined, and no key was looked up before.
-    keys.listening();
-    let app = App::new(engine, keys, config, bridges);
+    known.listening();
+    let app = App::new(engine, known, config, bridges);
     let engine = app.engine().clone();
     app.supervisor().spawn("recovery", async move { engine.keep_recovering().await });
     let engine = app.engine().clone();
     app.supervisor().spawn("leases", async move { engine.keep_leases().await });
-    Ok((app, new_key, replica))
+    Ok(Built { app, new_key, new_key_file: keys.made, replica })
+}
+
+/// A lost key is no reason not to start: what needs it says so when it is used.
+async fn warn_of_missing_keys(store: &Store, vault: &Vault) -> Result<()> {
+    let missing = vault::missing_keys(store, vault).await?;
+    if !missing.is_empty() {
+        tracing::warn!(
+            keys = missing.join(", "),
+            "stored credentials are encrypted with keys that this server does not have, and cannot be used: give it \
+             those keys in CREDENTIALS_ENCRYPTION_KEY or master.key"
+        );
+    }
+    Ok(())
 }
 
 fn llm(model: &Model) -> Result<Arc<dyn LlmClient>> {
@@ -101,7 +135,7 @@ fn llm(model: &Model) -> Result<Arc<dyn LlmClient>> {
 impl Ready {
     /// Serves until `shutdown` resolves, then ends everything in order.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<()> {
-        let Self { app, new_key: _, mut embedded, replica } = self;
+        let Self { app, new_key: _, new_key_file: _, mut embedded, replica } = self;
         let listening = listening::keep_listening(replica, app.engine().clone(), app.keys().clone());
         let result = tokio::select! {
             () = serve_and_end(listener, app, shutdown) => Ok(()),

@@ -9,6 +9,7 @@ use adjutant_llm::unconfigured::Unconfigured;
 use adjutant_mcp::options::Options;
 use adjutant_mcp::pool::{Bridges, ServerReport, ServerState};
 use adjutant_store::diagnose;
+use adjutant_store::vault::VaultError;
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
@@ -16,8 +17,9 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::terminal;
-use crate::boot::{database, embedded};
+use crate::boot::{database, embedded, vault};
 use crate::config::Config;
+use crate::config::database::Database;
 use crate::config::environment::Environment;
 
 const MODEL_ANSWER: Duration = Duration::from_secs(20);
@@ -54,6 +56,7 @@ pub(super) async fn run(arguments: &Arguments, environment: &Environment) -> Res
         Ok(config) => {
             checks.push(check("settings", "settings", State::Ok, "all can be read".to_owned()));
             checks.extend(database_checks(&config).await);
+            checks.push(vault_check(&config));
             let (model, servers) = tokio::join!(model_check(&config), mcp_checks(&config));
             checks.push(model);
             checks.extend(servers);
@@ -99,6 +102,19 @@ async fn database_checks(config: &Config) -> Vec<Check> {
         }
         Err(error) => vec![check(AREA, "connection", State::Failed, super::sentence(&error))],
     }
+}
+
+fn vault_check(config: &Config) -> Check {
+    let (state, detail) = match vault::look(&config.data, &config.database, &config.vault) {
+        Ok(Some(ring)) => (State::Ok, format!("the current key is {}", ring.current_id())),
+        Ok(None) if matches!(config.database, Database::Embedded { .. }) => {
+            let file = config.data.dir.join(vault::FILE);
+            (State::Warning, format!("none yet; `adjutant serve` makes it in {}", file.display()))
+        }
+        Ok(None) => (State::Warning, VaultError::NoKey.to_string()),
+        Err(error) => (State::Failed, super::sentence(&error)),
+    };
+    check("credentials", "key", state, detail)
 }
 
 async fn model_check(config: &Config) -> Check {

@@ -3,6 +3,7 @@
 
 pub mod chat;
 mod completions;
+mod credential;
 mod doctor;
 mod key;
 mod migrate;
@@ -35,6 +36,11 @@ enum Command {
     Key {
         #[command(subcommand)]
         command: key::Command,
+    },
+    /// Store, list and delete credentials; works beside a running server
+    Credential {
+        #[command(subcommand)]
+        command: credential::Command,
     },
     /// Bring the database up to date
     Migrate,
@@ -86,6 +92,7 @@ async fn run(command: Command, environment: &Environment) -> Result<ExitCode> {
     match command {
         Command::Serve => serve::run(environment).await,
         Command::Key { command } => key::run(command, environment).await,
+        Command::Credential { command } => credential::run(command, environment).await,
         Command::Migrate => migrate::run(environment).await,
         Command::Doctor(arguments) => doctor::run(&arguments, environment).await,
         Command::Completions(_) => Ok(ExitCode::SUCCESS),

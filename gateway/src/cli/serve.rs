@@ -29,6 +29,12 @@ pub(super) async fn run(environment: &Environment) -> Result<ExitCode> {
     if let Some(key) = &ready.new_key {
         terminal::data(&shown_once(key));
     }
+    if let Some(file) = &ready.new_key_file {
+        terminal::data(&format!(
+            "Made {}, the key that encrypts stored credentials. Keep a copy of it, apart from backups of the database.",
+            file.display()
+        ));
+    }
     terminal::data(&format!("Adjutant listens on http://{address}"));
     if without_model {
         terminal::say(&adjutant_llm::unconfigured::Unconfigured::error().message);

@@ -10,7 +10,9 @@ pub mod file;
 pub mod mcp;
 pub mod model;
 mod names;
+mod origins;
 pub mod owner;
+pub mod vault;
 
 use self::data::Data;
 use self::database::Database;
@@ -19,6 +21,7 @@ use self::environment::{Environment, Faults, Reader};
 use self::mcp::Mcp;
 use self::model::Model;
 use self::owner::Owner;
+use self::vault::Vault;
 use crate::telemetry;
 
 const LOG: &str = "ADJUTANT_LOG";
@@ -33,6 +36,7 @@ pub struct Config {
     pub owner: Owner,
     pub model: Model,
     pub mcp: Mcp,
+    pub vault: Vault,
     /// Directives of the log filter, as `info` or `warn,adjutant=debug`.
     pub log: String,
 }
@@ -48,6 +52,7 @@ impl Config {
             owner: Owner::read(&mut reader),
             model: Model::read(&mut reader),
             mcp: Mcp::read(&mut reader, &data),
+            vault: Vault::read(&mut reader),
             data,
             log: log(environment),
         };
@@ -67,13 +72,15 @@ pub struct DatabaseConfig {
     pub data: Data,
     pub database: Database,
     pub owner: Owner,
+    pub vault: Vault,
 }
 
 impl DatabaseConfig {
     pub fn read(environment: &Environment) -> Result<Self, Faults> {
         let mut reader = Reader::new(environment);
         let data = Data::read(&mut reader);
-        let config = Self { data, database: Database::read(&mut reader), owner: Owner::read(&mut reader) };
+        let (database, owner) = (Database::read(&mut reader), Owner::read(&mut reader));
+        let config = Self { data, database, owner, vault: Vault::read(&mut reader) };
         reader.finish(config)
     }
 }

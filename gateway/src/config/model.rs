@@ -16,6 +16,15 @@ pub struct Model {
 }
 
 impl Model {
+    /// Where keys for that provider go.
+    pub fn origin_of(&self, provider: &str) -> Option<String> {
+        let base_url = match (&self.settings, Provider::parse(provider)?) {
+            (Some(settings), Provider::OpenAi) => settings.base_url.as_str(),
+            (None, Provider::OpenAi) => OPENAI,
+        };
+        url::Url::parse(base_url).ok().map(|url| url.origin().ascii_serialization())
+    }
+
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         if reader.text(PROVIDER).is_none() {
             if reader.text(MODEL).is_some() {

@@ -18,6 +18,7 @@ const KNOWN: &[&str] = &[
     "ADJUTANT_URL",
     "ADJUTANT_USER",
     "ASSISTANT_API_KEY",
+    "CREDENTIALS_ENCRYPTION_KEY",
     "LLM_MODEL",
     "LLM_PROVIDER",
     "OPENAI_API_KEY",
@@ -31,6 +32,7 @@ const KNOWN: &[&str] = &[
 pub(super) const SECRETS: &[&str] = &[
     "ADJUTANT_API_KEY",
     "ASSISTANT_API_KEY",
+    "CREDENTIALS_ENCRYPTION_KEY",
     "OPENAI_API_KEY",
     "SYSTEM_DB_ADMIN_URL",
     "SYSTEM_DB_SYSTEM_URL",

@@ -17,6 +17,26 @@ pub async fn json<T: DeserializeOwned>(request: Request, limit: usize) -> Result
     parse(&read(request, limit).await?)
 }
 
+/// As [`json`], for a body that holds a secret: a refusal quotes nothing of it.
+pub(super) async fn secret_json<T: DeserializeOwned>(request: Request, limit: usize) -> Result<T, Problem> {
+    expect_json(request.headers())?;
+    let body = read(request, limit).await?;
+    let text = str::from_utf8(&body).map_err(|_| Problem::bad_request("invalid_utf8", "the body is not UTF-8"))?;
+    // A list would be taken for the fields in their order.
+    if text.trim_start().starts_with('[') {
+        return Err(Problem::bad_request("invalid_body", "the body must be an object"));
+    }
+    serde_json::from_str(text).map_err(|error| {
+        let place = format!("line {}, column {}", error.line(), error.column());
+        if error.is_data() {
+            let detail = format!("the body has a field that is not known or of another type, near {place}");
+            Problem::bad_request("invalid_body", detail)
+        } else {
+            Problem::bad_request("invalid_json", format!("the body is no JSON: see {place}"))
+        }
+    })
+}
+
 /// Reads what says that it is JSON, for a door that parses it itself.
 pub(super) async fn json_bytes(request: Request, limit: usize) -> Result<Bytes, Problem> {
     expect_json(request.headers())?;

@@ -1,6 +1,7 @@
 //! The HTTP doors: server, router, bodies, pages, and the routes by resource.
 
 pub mod body;
+pub mod credentials;
 pub mod guard;
 mod health;
 pub mod openai;

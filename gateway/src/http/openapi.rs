@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
 use super::router::{Auth, ROUTES, Route};
-use super::{health, runs, threads};
+use super::{credentials, health, runs, threads};
 use crate::app::App;
 use crate::problem;
 
@@ -28,6 +28,9 @@ use crate::problem;
         runs::cancel,
         runs::retry,
         runs::discard,
+        credentials::list,
+        credentials::put,
+        credentials::delete,
     ),
     components(schemas(problem::Document))
 )]

@@ -3,11 +3,11 @@
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use http::{Method, StatusCode};
 
 use super::openai::{chat, models};
-use super::{guard, health, openapi, runs, threads};
+use super::{credentials, guard, health, openapi, runs, threads};
 use crate::app::App;
 use crate::problem::Problem;
 use crate::ws::upgrade;
@@ -43,6 +43,9 @@ pub const ROUTES: &[Route] = &[
     route(Method::POST, "/api/runs/{id}/cancel", Auth::Key, || post(runs::cancel)),
     route(Method::POST, "/api/runs/{id}/retry", Auth::Key, || post(runs::retry)),
     route(Method::POST, "/api/runs/{id}/discard", Auth::Key, || post(runs::discard)),
+    route(Method::GET, "/api/credentials", Auth::Key, || get(credentials::list)),
+    route(Method::PUT, "/api/credentials/{service}", Auth::Key, || put(credentials::put)),
+    route(Method::DELETE, "/api/credentials/{service}", Auth::Key, || delete(credentials::delete)),
     route(Method::GET, "/v1/models", Auth::Key, || get(models::list)),
     route(Method::GET, "/v1/models/{id}", Auth::Key, || get(models::get)),
     route(Method::POST, "/v1/chat/completions", Auth::Key, || post(chat::complete)),

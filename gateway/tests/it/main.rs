@@ -13,6 +13,7 @@ adjutant_testkit::launcher!();
 mod binary;
 mod boot;
 mod cli_completions;
+mod credentials;
 mod doors;
 mod house;
 mod keys;

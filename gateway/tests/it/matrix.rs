@@ -53,6 +53,7 @@ async fn town() -> Town {
         ("OPENAI_BASE_URL", &provider.base_url()),
         ("OPENAI_API_KEY", "sk-none"),
         ("ADJUTANT_MCP_CONFIG", config.to_str().unwrap()),
+        ("CREDENTIALS_ENCRYPTION_KEY", "test:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"),
     ])
     .await;
     let belongings = move_in(&server).await;
@@ -64,6 +65,10 @@ async fn town() -> Town {
 }
 
 async fn move_in(server: &TestServer) -> Belongings {
+    let key = server.key("anna", "personal", Role::Personal).await;
+    let credential = json!({"token": "annas-token-0123", "origin": "https://mcp.garmin.example"});
+    let request = server.request("PUT", "/api/credentials/garmin").header("x-api-key", &key.secret).json(&credential);
+    assert_eq!(request.send().await.unwrap().status(), 201);
     let scope = Scope::new(UserId::parse("anna").unwrap(), profile("personal"), Role::Personal, Origin::WebSocket);
     let engine = server.app.engine();
     let mut listener = engine.hub().subscribe(&scope.owner(), Interest::VisibleThreads);
@@ -117,10 +122,13 @@ async fn foreign_ids_answer_like_unknown_ones_without_row_security() {
 
 async fn every_route(town: &Town) {
     let known = &town.belongings;
-    for route in ROUTES.iter().filter(|route| route.path.contains("{id}")) {
+    for route in ROUTES.iter().filter(|route| route.path.contains('{')) {
         let (mine, nobodys) = match route.path {
             path if path.starts_with("/api/threads/") => (known.thread.to_string(), ThreadId::new().to_string()),
             path if path.starts_with("/api/runs/") => (known.run.to_string(), RunId::new().to_string()),
+            // The caller's own is stored, whatever others have: `credentials` shows that theirs stays.
+            "/api/credentials/{service}" if route.method == "PUT" => continue,
+            "/api/credentials/{service}" => ("garmin".to_owned(), "unheard-of".to_owned()),
             // Models belong to nobody.
             "/v1/models/{id}" => continue,
             other => panic!("the matrix does not cover {other}"),
@@ -135,12 +143,17 @@ async fn every_route(town: &Town) {
     for (who, key) in &town.strangers {
         let threads = town.server.get("/api/threads", &key.secret).await;
         assert_eq!(threads.body["items"], json!([]), "{who}");
+        let credentials = town.server.get("/api/credentials", &key.secret).await;
+        assert_eq!((credentials.status, &credentials.body["items"]), (200, &json!([])), "{who}");
     }
 }
 
 /// Status, headers and body of an answer, without what differs for every request.
 async fn shape(town: &Town, method: &str, path: &str, id: &str, key: &NewKey) -> (u16, Vec<(String, String)>, String) {
-    let request = town.server.request(method, &path.replace("{id}", id)).header("x-api-key", &key.secret);
+    let request = town
+        .server
+        .request(method, &path.replace("{id}", id).replace("{service}", id))
+        .header("x-api-key", &key.secret);
     let response = request.send().await.unwrap();
     let status = response.status().as_u16();
     let request_id = response.headers().get("x-request-id").map(|value| value.to_str().unwrap().to_owned());
@@ -247,6 +260,8 @@ async fn nothing_changed(town: &Town) {
     let key = town.server.key("anna", "personal", Role::Personal).await;
     let run = town.server.get(&format!("/api/runs/{}", town.belongings.run), &key.secret).await;
     assert_eq!(run.body["state"], "waiting");
+    let credentials = town.server.get("/api/credentials", &key.secret).await;
+    assert_eq!(credentials.body["items"][0]["lastFour"], "0123");
     let path = format!("/api/threads/{}/messages", town.belongings.thread);
     let messages = town.server.get(&path, &key.secret).await;
     let items = messages.body["items"].as_array().unwrap().clone();

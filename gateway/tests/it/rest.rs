@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use adjutant::http::router::{Auth, ROUTES};
 use adjutant::problem::code_and_sentence;
+use adjutant_core::credential::Service;
 use adjutant_core::ids::{RunId, ThreadId};
 use adjutant_core::message::{Part, Role as MessageRole};
 use adjutant_core::scope::{Origin, Role, Scope, UserId};
@@ -208,14 +209,16 @@ async fn a_foreign_id_answers_like_an_unknown_one_on_every_route() {
             (anna.thread_id.to_string(), ThreadId::new().to_string())
         } else if route.path.starts_with("/api/runs") {
             (anna.run_id.to_string(), RunId::new().to_string())
-        } else if route.path.starts_with("/v1/models") {
+        } else if route.path == "/api/credentials/{service}" && route.method == "DELETE" {
+            ("garmin".to_owned(), "unheard-of".to_owned())
+        } else if route.path == "/api/credentials/{service}" || route.path.starts_with("/v1/models") {
             continue;
         } else {
             panic!("{} is not covered", route.path)
         };
         for key in [KEY, &work] {
             let raw = async |id: &str| {
-                let path = route.path.replace("{id}", id);
+                let path = route.path.replace("{id}", id).replace("{service}", id);
                 let request = format!(
                     "{} {path} HTTP/1.1\r\nhost: localhost\r\nx-api-key: {key}\r\nx-request-id: same\r\n\
                      connection: close\r\ncontent-length: 0\r\n\r\n",
@@ -242,12 +245,15 @@ fn without_date(answer: Vec<u8>) -> String {
 async fn every_route_with_a_key_refuses_without_one_and_every_bad_id_has_its_code() {
     let server = TestServer::start().await;
     for route in ROUTES.iter().filter(|route| route.auth != Auth::None && !route.path.starts_with("/v1")) {
-        let path = |id: &str| route.path.replace("{id}", id);
+        let path = |id: &str| route.path.replace("{id}", id).replace("{service}", id);
         let id = ThreadId::new().to_string();
         let refused = answer(server.request(route.method.as_str(), &path(&id))).await;
         refused.is_problem(401, "unauthorized", route.path);
         if route.path.contains('{') {
             for bad in ["x", "0", "%00", "%ff", "..%2f", "123e4567-e89b-12d3-a456-42661417400", &"9".repeat(2_000)] {
+                if route.path.contains("{service}") && Service::parse(bad).is_ok() {
+                    continue;
+                }
                 let request = server.request(route.method.as_str(), &path(bad)).bearer_auth(KEY);
                 answer(request).await.is_problem(400, "invalid_id", &path(bad));
             }

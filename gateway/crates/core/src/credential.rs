@@ -2,6 +2,7 @@
 //! it. How secrets are encrypted is the store's matter.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -43,6 +44,14 @@ impl Service {
     /// The provider whose models it opens, for a service that is one.
     pub fn provider(&self) -> Option<&str> {
         self.0.strip_prefix(MODEL_PREFIX)
+    }
+}
+
+impl FromStr for Service {
+    type Err = InvalidService;
+
+    fn from_str(text: &str) -> Result<Self, InvalidService> {
+        Self::parse(text)
     }
 }
 

@@ -10,6 +10,7 @@ use adjutant_core::model::LlmClient;
 use adjutant_core::run::state::RunLimits;
 use adjutant_core::tool::ToolSource;
 use adjutant_store::store::Store;
+use adjutant_store::vault::Vault;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 
@@ -27,6 +28,8 @@ pub struct Parts {
     pub replica: i32,
     pub system_prompt: String,
     pub run_limits: RunLimits,
+    /// Opens the credentials of users.
+    pub vault: Vault,
 }
 
 #[derive(Clone)]
@@ -76,6 +79,10 @@ impl Engine {
 
     pub fn store(&self) -> &Store {
         &self.inner.parts.store
+    }
+
+    pub fn vault(&self) -> &Vault {
+        &self.inner.parts.vault
     }
 
     pub fn supervisor(&self) -> &Supervisor {

@@ -4,6 +4,7 @@
 
 use adjutant_core::credential::{HeaderMapping, Secret, Service};
 use adjutant_core::limits;
+use adjutant_core::model::ProviderKey;
 use adjutant_core::scope::{Owner, ProfileName, UserId};
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
@@ -16,6 +17,7 @@ use crate::vault::{Sealed, Sealing, Vault, VaultError};
 
 const TABLE: &str = "user_credentials";
 const COLUMN: &str = "token_data";
+const SCOPE_MAX: usize = 300;
 const ALL_PROFILES: &str = "*";
 
 /// For which profiles of its user a credential holds.
@@ -37,6 +39,20 @@ impl Reach {
     fn of(profile: &str) -> Self {
         if profile == ALL_PROFILES { Self::AllProfiles } else { Self::Profile }
     }
+}
+
+/// Scopes as they may be stored: words, without repetition.
+pub fn check_scopes(mut scopes: Vec<String>) -> Result<Vec<String>, &'static str> {
+    let plain = |scope: &String| (1..=SCOPE_MAX).contains(&scope.len()) && scope.bytes().all(|c| c.is_ascii_graphic());
+    if scopes.len() > limits::CREDENTIAL_SCOPES {
+        return Err("there are too many scopes");
+    }
+    if !scopes.iter().all(plain) {
+        return Err("a scope is 1 to 300 visible ASCII characters without spaces");
+    }
+    scopes.sort();
+    scopes.dedup();
+    Ok(scopes)
 }
 
 #[derive(Debug, Clone)]
@@ -229,6 +245,25 @@ pub async fn list(tx: &mut Tx, vault: &Vault) -> Result<Vec<CredentialEntry>, St
         });
     }
     Ok(entries)
+}
+
+/// The user's own keys for model providers, one per provider. One that cannot be used is an error and not left out: the
+/// operator's key would pay in its place.
+pub async fn model_keys(tx: &mut Tx, vault: &Vault) -> Result<Vec<ProviderKey>, StoreError> {
+    let owner = tx.owner().clone();
+    let mut keys: Vec<ProviderKey> = Vec::new();
+    for row in all_rows(tx).await? {
+        let Some(provider) = row.service.provider().map(str::to_owned) else { continue };
+        if keys.iter().any(|key| key.provider == provider) {
+            // The profile's own came first.
+            continue;
+        }
+        let credential = use_row(tx, vault, &owner, row).await?;
+        if let Secret::Model { api_key, preferred_model } = credential.secret {
+            keys.push(ProviderKey { provider, api_key, preferred_model, origin: credential.origin });
+        }
+    }
+    Ok(keys)
 }
 
 /// The headers that an MCP server without a mapping of its own gets at that origin.

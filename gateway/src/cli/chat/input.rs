@@ -1,12 +1,13 @@
 //! What the person types, line by line, and the secret that must not be seen.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _, stdin};
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _, stdin};
 use std::path::Path;
 use std::thread;
 
-use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use secrecy::SecretString;
 use tokio::sync::mpsc;
+
+use super::super::terminal;
 
 /// Lines from a terminal; from a pipe the whole of it is one message. Closed at the end of the input.
 ///
@@ -39,16 +40,5 @@ pub(super) fn key_in(file: &Path) -> Result<SecretString, String> {
 
 /// Asks for the key on the terminal, without showing it.
 pub(super) fn ask_for_key() -> io::Result<SecretString> {
-    let terminal = stdin();
-    let shown = tcgetattr(&terminal)?;
-    let mut hidden = shown.clone();
-    hidden.local_modes.remove(LocalModes::ECHO);
-    io::stderr().write_all(b"API key: ")?;
-    tcsetattr(&terminal, OptionalActions::Flush, &hidden)?;
-    let mut line = String::new();
-    let read = terminal.lock().read_line(&mut line);
-    tcsetattr(&terminal, OptionalActions::Flush, &shown)?;
-    io::stderr().write_all(b"\n")?;
-    read?;
-    Ok(line.trim().to_owned().into())
+    terminal::ask_hidden("API key: ")
 }

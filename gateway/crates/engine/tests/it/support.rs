@@ -20,6 +20,7 @@ use adjutant_engine::runs::submission::{Accepted, Draft, RunRequest, Submission,
 use adjutant_engine::supervisor::Supervisor;
 use adjutant_store::runs::Run;
 use adjutant_store::store::Store;
+use adjutant_store::vault::Vault;
 use adjutant_store::{messages, runs};
 use adjutant_testkit::db::TestDb;
 use adjutant_testkit::tools::FakeTools;
@@ -81,6 +82,7 @@ pub(crate) fn engine(store: Store, llm: Arc<dyn LlmClient>, tools: Arc<dyn ToolS
         replica,
         system_prompt: prompt::SYSTEM.to_owned(),
         run_limits: RunLimits::default(),
+        vault: Vault::without_key(),
     })
 }
 

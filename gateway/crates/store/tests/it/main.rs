@@ -10,6 +10,7 @@
 adjutant_testkit::launcher!();
 
 mod catalog;
+mod credentials;
 mod doors;
 mod isolation;
 mod keys;
