@@ -17,7 +17,7 @@ use clap::{Args, Subcommand};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
-use super::terminal;
+use super::{ask, terminal};
 use crate::boot::{database, vault};
 use crate::config::environment::Environment;
 use crate::config::{Config, DatabaseConfig};
@@ -211,7 +211,7 @@ impl Put {
 
 fn ask(service: &Service) -> Result<SecretString> {
     if stdin().is_terminal() {
-        return Ok(terminal::ask_hidden(&format!("Secret for {service}: "))?);
+        return Ok(ask::secret(&format!("Secret for {service}: "))?);
     }
     let mut text = zeroize::Zeroizing::new(String::new());
     let most = limits::CREDENTIAL_BODY_BYTES as u64 + 1;

@@ -1,12 +1,15 @@
 //! The command line: what is asked for, and the exit code. Data goes to stdout, talk to stderr; 2 means
 //! wrong usage, 1 that it did not work. Secrets are never arguments.
 
+mod ask;
 pub mod chat;
 mod completions;
 mod credential;
 mod doctor;
+mod init;
 mod key;
 mod migrate;
+mod plain;
 mod serve;
 mod terminal;
 
@@ -20,7 +23,7 @@ use crate::boot::embedded::LAUNCH;
 use crate::config::environment::{Environment, Faults};
 use crate::telemetry;
 
-/// A personal assistant server. Settings come from the environment; `adjutant doctor` checks them.
+/// A personal assistant server. Settings come from the environment and adjutant.toml; `adjutant init` makes a first one.
 #[derive(Debug, Parser)]
 #[command(name = "adjutant", version, arg_required_else_help = false)]
 struct Arguments {
@@ -32,6 +35,8 @@ struct Arguments {
 enum Command {
     /// Serve (the default)
     Serve,
+    /// Choose the model that answers, try it, and write the settings
+    Init(init::command::Arguments),
     /// Make, list and revoke keys; works beside a running server, also when the last key was lost
     Key {
         #[command(subcommand)]
@@ -91,6 +96,7 @@ pub fn main() -> ExitCode {
 async fn run(command: Command, environment: &Environment) -> Result<ExitCode> {
     match command {
         Command::Serve => serve::run(environment).await,
+        Command::Init(arguments) => init::command::run(&arguments, environment).await,
         Command::Key { command } => key::run(command, environment).await,
         Command::Credential { command } => credential::run(command, environment).await,
         Command::Migrate => migrate::run(environment).await,

@@ -1,9 +1,6 @@
 //! Writing to the terminal. A reader that went away, such as `head`, is no error.
 
-use std::io::{self, BufRead as _, Write, stderr, stdin, stdout};
-
-use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
-use secrecy::SecretString;
+use std::io::{Write, stderr, stdout};
 
 /// What was asked for: stdout.
 pub(super) fn data(text: &str) {
@@ -18,22 +15,6 @@ pub(super) fn say(text: &str) {
 fn write_line(mut to: impl Write, text: &str) {
     // There is nobody left to tell when this fails.
     let _ = to.write_all(text.as_bytes()).and_then(|()| to.write_all(b"\n")).and_then(|()| to.flush());
-}
-
-/// Asks on the terminal for a line that is not shown.
-pub(super) fn ask_hidden(prompt: &str) -> io::Result<SecretString> {
-    let terminal = stdin();
-    let shown = tcgetattr(&terminal)?;
-    let mut hidden = shown.clone();
-    hidden.local_modes.remove(LocalModes::ECHO);
-    stderr().write_all(prompt.as_bytes())?;
-    tcsetattr(&terminal, OptionalActions::Flush, &hidden)?;
-    let mut line = zeroize::Zeroizing::new(String::new());
-    let read = terminal.lock().read_line(&mut line);
-    tcsetattr(&terminal, OptionalActions::Flush, &shown)?;
-    stderr().write_all(b"\n")?;
-    read?;
-    Ok(line.trim().into())
 }
 
 /// Rows under a head, in columns as wide as they must be.

@@ -94,7 +94,12 @@ impl Environment {
                 continue;
             }
             match std::fs::read_to_string(&path) {
-                Ok(text) => drop(self.values.insert((*name).to_owned(), text.trim().to_owned())),
+                Ok(text) => {
+                    if let Some(line) = self.lines.get(&in_file).copied() {
+                        self.lines.insert((*name).to_owned(), line);
+                    }
+                    self.values.insert((*name).to_owned(), text.trim().to_owned());
+                }
                 Err(error) => {
                     let message = format!("{} cannot be read: {error}", path.display());
                     self.values.remove(&in_file);
@@ -114,9 +119,9 @@ impl Environment {
         &self.faults
     }
 
-    /// Whether the value is the file's, and not the environment's.
-    pub fn is_of_file(&self, name: &str) -> bool {
-        self.lines.contains_key(name)
+    /// Whether the value is that of the environment, which stands above the file.
+    pub fn is_set_outside_file(&self, name: &str) -> bool {
+        self.get(name).is_some() && !self.lines.contains_key(name)
     }
 
     /// These settings with others in front of them; an empty value takes one away.

@@ -1,7 +1,5 @@
 //! The terminal client, as a process of its own, on a pipe and on a terminal.
 
-use std::fs::File;
-use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::process::{Output, Stdio};
 use std::sync::Arc;
@@ -14,16 +12,14 @@ use adjutant_store::runs::{self, RunStatus};
 use adjutant_store::threads::{self, Advance};
 use adjutant_testkit::db::owner;
 use adjutant_testkit::provider::{Piece, Reply, Turn};
-use rustix::fs::{Mode, OFlags};
-use rustix::process::{Pid, Signal, kill_process};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::json;
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, Command};
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::process::Command;
+use tokio::sync::{Notify, Semaphore};
 
 use super::server::KEY;
+use super::terminal::Terminal;
 use super::ws_support::{House, PATIENCE};
 
 fn chat(address: SocketAddr, arguments: &[&str]) -> Command {
@@ -224,74 +220,5 @@ async fn a_quarantined_run_is_tried_again_or_discarded_as_the_person_says() {
             terminal.until("It is done.").await;
         }
         terminal.until("> ").await;
-    }
-}
-
-/// The client on a terminal of its own.
-struct Terminal {
-    keyboard: File,
-    screen: mpsc::UnboundedReceiver<Vec<u8>>,
-    bytes: Vec<u8>,
-    /// How much of it was waited for.
-    seen: usize,
-    child: Child,
-}
-
-impl Terminal {
-    fn open(command: &mut Command) -> Self {
-        let near = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&near).unwrap();
-        unlockpt(&near).unwrap();
-        let name = ptsname(&near, Vec::new()).unwrap();
-        let far = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
-        let far = File::from(far);
-        command.stdin(far.try_clone().unwrap()).stdout(far.try_clone().unwrap()).stderr(far);
-        let child = command.spawn().unwrap();
-        // The command keeps its ends of the terminal open otherwise.
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let keyboard = File::from(near);
-        let mut reading = keyboard.try_clone().unwrap();
-        let (sender, screen) = mpsc::unbounded_channel();
-        std::thread::spawn(move || {
-            let mut bytes = [0; 1024];
-            while let Ok(count @ 1..) = reading.read(&mut bytes) {
-                if sender.send(bytes[..count].to_vec()).is_err() {
-                    return;
-                }
-            }
-        });
-        Self { keyboard, screen, bytes: Vec::new(), seen: 0, child }
-    }
-
-    fn write(&mut self, text: &str) {
-        self.keyboard.write_all(text.as_bytes()).unwrap();
-    }
-
-    /// Waits until this stands behind what was waited for before.
-    async fn until(&mut self, text: &str) {
-        loop {
-            let fresh = &self.bytes[self.seen..];
-            if let Some(at) = fresh.windows(text.len()).position(|window| window == text.as_bytes()) {
-                self.seen += at + text.len();
-                return;
-            }
-            match tokio::time::timeout(PATIENCE, self.screen.recv()).await {
-                Ok(Some(more)) => self.bytes.extend(more),
-                Ok(None) | Err(_) => panic!("{text:?} is not shown: {}", self.shown()),
-            }
-        }
-    }
-
-    fn shown(&self) -> String {
-        String::from_utf8_lossy(&self.bytes).into_owned()
-    }
-
-    fn interrupt(&self) {
-        let pid = i32::try_from(self.child.id().unwrap()).unwrap();
-        kill_process(Pid::from_raw(pid).unwrap(), Signal::INT).unwrap();
-    }
-
-    async fn end(&mut self) -> Option<i32> {
-        tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it ends").unwrap().code()
     }
 }

@@ -3,6 +3,7 @@
 //! the wording of errors are here. Deliberately absent: conversations, prompts, tools that run.
 
 pub mod client;
+pub mod offers;
 pub mod settings;
 pub mod unconfigured;
 

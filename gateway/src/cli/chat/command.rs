@@ -13,6 +13,7 @@ use super::connection::Server;
 use super::input;
 use super::screen::{Screen, Shows, Style};
 use super::talk::Talk;
+use crate::cli::ask;
 use crate::config::client::Client;
 use crate::config::environment::Environment;
 
@@ -66,7 +67,7 @@ fn server(args: &ChatArgs, environment: &Environment) -> Result<Server, String> 
     let key = match (&args.key_file, client.key) {
         (Some(file), _) => input::key_in(file)?,
         (None, Some(key)) => key,
-        (None, None) => ask()?,
+        (None, None) => asked()?,
     };
     if key.expose_secret().is_empty() {
         return Err("the key is empty".to_owned());
@@ -74,10 +75,10 @@ fn server(args: &ChatArgs, environment: &Environment) -> Result<Server, String> 
     Ok(Server { url, key, profile: args.profile.clone() })
 }
 
-fn ask() -> Result<SecretString, String> {
+fn asked() -> Result<SecretString, String> {
     let nowhere = "there is no key; set ADJUTANT_API_KEY or use --key-file";
     if !stdin().is_terminal() {
         return Err(nowhere.to_owned());
     }
-    input::ask_for_key().map_err(|error| format!("the key could not be read from the terminal: {error}"))
+    ask::secret("API key: ").map_err(|error| format!("the key could not be read from the terminal: {error}"))
 }

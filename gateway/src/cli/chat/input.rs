@@ -1,13 +1,11 @@
-//! What the person types, line by line, and the secret that must not be seen.
+//! What the person types, line by line, and the file that holds a key.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Read as _, stdin};
+use std::io::{BufRead as _, IsTerminal as _, Read as _, stdin};
 use std::path::Path;
 use std::thread;
 
 use secrecy::SecretString;
 use tokio::sync::mpsc;
-
-use super::super::terminal;
 
 /// Lines from a terminal; from a pipe the whole of it is one message. Closed at the end of the input.
 ///
@@ -36,9 +34,4 @@ pub(super) fn messages() -> mpsc::Receiver<String> {
 pub(super) fn key_in(file: &Path) -> Result<SecretString, String> {
     let text = std::fs::read_to_string(file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
     Ok(text.lines().next().unwrap_or_default().trim().to_owned().into())
-}
-
-/// Asks for the key on the terminal, without showing it.
-pub(super) fn ask_for_key() -> io::Result<SecretString> {
-    terminal::ask_hidden("API key: ")
 }

@@ -6,7 +6,6 @@ mod connection;
 mod conversation;
 mod healing;
 mod input;
-mod plain;
 mod rest;
 mod screen;
 mod talk;

@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal as _, Write as _, stderr, stdin, stdout};
 
-use super::plain::{line, plain};
+use crate::cli::plain::{line, plain};
 
 /// How much of a tool's arguments or result is shown.
 const SHOWN: usize = 160;

@@ -13,9 +13,9 @@ use super::command::ChatArgs;
 use super::connection::{Connection, Server};
 use super::conversation::{Approval, Conversation, Show, said};
 use super::input;
-use super::plain::exact;
 use super::rest::Rest;
 use super::screen::Screen;
+use crate::cli::plain::exact;
 
 /// Ended by Ctrl-C, as shells have it.
 pub(super) const INTERRUPTED: u8 = 130;

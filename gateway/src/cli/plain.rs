@@ -2,12 +2,12 @@
 //! pretend to be something else.
 
 /// Without control characters; line breaks and tabs stay.
-pub(super) fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     text.chars().filter(|c| matches!(c, '\n' | '\t') || !is_unsafe(*c)).collect()
 }
 
 /// On one line, and no longer than `most` characters.
-pub(super) fn line(text: &str, most: usize) -> String {
+pub(crate) fn line(text: &str, most: usize) -> String {
     let mut words = String::new();
     for word in text.split_whitespace() {
         if !words.is_empty() {
@@ -22,7 +22,7 @@ pub(super) fn line(text: &str, most: usize) -> String {
 }
 
 /// Whole and on one line: what is unsafe is shown as an escape, because it is part of what a person agrees to.
-pub(super) fn exact(text: &str) -> String {
+pub(crate) fn exact(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         if is_unsafe(c) { shown.extend(c.escape_unicode()) } else { shown.push(c) }
