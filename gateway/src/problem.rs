@@ -159,6 +159,7 @@ impl From<&SubmitError> for Problem {
                 let detail = "too many messages wait in this thread; send this one when an answer has come";
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", detail)
             }
+            SubmitError::RightsLost => Self::unauthorized(),
             SubmitError::ModelNotConfigured => {
                 let advice = Unconfigured::error();
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, advice.kind.code(), advice.message)

@@ -4,7 +4,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use adjutant_core::scope::{Origin, ProfileName, Role, Scope};
+use adjutant_core::profile::PERSONAL;
+use adjutant_core::scope::{Origin, Owner, ProfileName, Role, Scope};
 use axum::extract::FromRequestParts;
 use http::StatusCode;
 use http::request::Parts;
@@ -16,7 +17,6 @@ use crate::auth::presented;
 use crate::problem::Problem;
 
 const PROFILE_HEADER: &str = "x-profile";
-const DEFAULT_PROFILE: &str = "personal";
 
 /// The address of the client, put into the request by the server.
 #[derive(Debug, Clone, Copy)]
@@ -66,12 +66,18 @@ impl FromRequestParts<App> for AdminScope {
 pub(crate) async fn identify(app: &App, parts: &Parts, digest: Option<Digest>) -> Result<UserScope, Problem> {
     let identity = authenticate(app, parts, digest).await?;
     let profile = choose_profile(parts, &identity)?;
+    let owner = Owner { user: identity.user.clone(), profile: profile.clone() };
+    if !app.keys().profiles().exists(&owner).await? {
+        let detail = "there is no profile of that name; `PUT /api/profiles/{name}` makes one";
+        return Err(Problem::new(StatusCode::NOT_FOUND, "unknown_profile", detail));
+    }
     let scope = Scope {
         user: identity.user.clone(),
         profile,
         role: identity.role,
         origin: Origin::Rest,
         operator_llm: identity.allow_operator_llm,
+        key: Some(identity.key_id.as_str().into()),
     };
     Ok(UserScope { scope, identity })
 }
@@ -110,6 +116,6 @@ fn choose_profile(parts: &Parts, identity: &Identity) -> Result<ProfileName, Pro
             Err(Problem::new(StatusCode::FORBIDDEN, "profile_not_allowed", detail))
         }
         (None, Some(wanted)) => Ok(wanted),
-        (None, None) => ProfileName::parse(DEFAULT_PROFILE).map_err(|_| Problem::internal()),
+        (None, None) => ProfileName::parse(PERSONAL).map_err(|_| Problem::internal()),
     }
 }

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::identity::Identity;
 use super::key::Digest;
+use super::profiles::Profiles;
 
 /// After this an entry is looked up again, which also tells the store that the key is in use.
 const FRESH: Duration = Duration::from_mins(10);
@@ -24,6 +25,7 @@ const FRESH: Duration = Duration::from_mins(10);
 pub struct Keys {
     store: Store,
     inner: Arc<Inner>,
+    profiles: Profiles,
 }
 
 #[derive(Default)]
@@ -49,7 +51,12 @@ struct Entry {
 
 impl Keys {
     pub fn new(store: Store) -> Self {
-        Self { store, inner: Arc::default() }
+        Self { profiles: Profiles::new(store.clone()), store, inner: Arc::default() }
+    }
+
+    /// The profiles that these keys open.
+    pub fn profiles(&self) -> &Profiles {
+        &self.profiles
     }
 
     /// The identity if it is known without asking the store.
@@ -126,20 +133,22 @@ impl Keys {
     /// Notices arrive from now on. What is known must be looked up once more with [`Keys::recheck`].
     pub fn listening(&self) {
         self.inner.listening.store(true, Ordering::Release);
+        self.profiles.listening();
     }
 
     /// No notices arrive: every key is looked up until they do.
     pub fn deaf(&self) {
         self.inner.listening.store(false, Ordering::Release);
+        self.profiles.deaf();
     }
 
-    /// Looks up every key that is known, and ends what belongs to those that are revoked.
+    /// Looks up every key and profile that is known, and ends what belongs to those that are gone.
     pub async fn recheck(&self) -> Result<(), StoreError> {
         let digests: Vec<Digest> = self.inner.known.lock().by_digest.keys().copied().collect();
         for digest in digests {
             self.look_up(&digest).await?;
         }
-        Ok(())
+        self.profiles.recheck().await
     }
 }
 

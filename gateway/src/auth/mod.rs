@@ -7,4 +7,5 @@ pub mod keys;
 pub mod limiter;
 pub mod origin;
 pub mod presented;
+pub mod profiles;
 pub mod socket;

@@ -27,6 +27,7 @@ pub(super) async fn keep_listening(mut replica: Replica, engine: Engine, keys: K
         };
         match &notice {
             Notice::Key(id) => keys.note_change(id),
+            Notice::Profile(owner) => keys.profiles().note_deletion(owner),
             Notice::Lost => {
                 deaf = true;
                 keys.deaf();

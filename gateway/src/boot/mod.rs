@@ -4,5 +4,6 @@ pub mod database;
 pub mod embedded;
 pub mod first_key;
 mod listening;
+mod profiles;
 pub mod serve;
 pub mod vault;

@@ -25,7 +25,7 @@ use tokio::time::{sleep, timeout};
 
 use super::database::{self, Reached};
 use super::embedded::Embedded;
-use super::{first_key, listening, vault};
+use super::{first_key, listening, profiles, vault};
 use crate::app::App;
 use crate::auth::keys::Keys;
 use crate::config::Config;
@@ -78,6 +78,7 @@ async fn build(config: Config, reached: &Reached) -> Result<Built> {
     let store = reached.open().await?;
     warn_of_missing_keys(&store, &keys.vault).await?;
     let new_key = first_key::seed(&store, &config.owner).await?;
+    profiles::seed(&store, &config.profiles).await?;
     let replica = Replica::join(&store).await.context("this replica could not join the others")?;
     let supervisor = Supervisor::new();
     for warning in &config.mcp.servers.warnings {

@@ -6,6 +6,7 @@ use adjutant_core::scope::{Role, UserId};
 use adjutant_store::error::StoreError;
 use adjutant_store::keys::{self, KeyEntry, KeyIdentity, KeyProfile};
 use adjutant_store::store::Store;
+use adjutant_store::users::{self, NewUser};
 use anyhow::{Context, Result};
 use clap::Subcommand;
 use secrecy::ExposeSecret;
@@ -31,6 +32,9 @@ pub(super) enum Command {
         /// `personal` or `admin`
         #[arg(long, default_value = "personal", value_parser = role)]
         role: Role,
+        /// If the person is new: your model keys may pay for them
+        #[arg(long)]
+        operator_llm: bool,
         /// What it is for
         #[arg(long, default_value = "", value_parser = label)]
         label: String,
@@ -86,9 +90,9 @@ pub(super) async fn run(command: Command, environment: &Environment) -> Result<E
 
 async fn perform(command: Command, store: &Store, owner: &Owner) -> Result<ExitCode> {
     match command {
-        Command::Create { user, profile, role, label, json } => {
+        Command::Create { user, profile, role, operator_llm, label, json } => {
             let user = user.unwrap_or_else(|| owner.user.clone());
-            create(store, NewKey { user, profile, role, label }, json).await?;
+            create(store, NewKey { user, profile, role, operator_llm, label }, json).await?;
         }
         Command::List { json } => list(store, json).await?,
         Command::Revoke { id, json } => return revoke(store, &id, json).await,
@@ -100,16 +104,24 @@ struct NewKey {
     user: UserId,
     profile: KeyProfile,
     role: Role,
+    operator_llm: bool,
     label: String,
 }
 
 async fn create(store: &Store, asked: NewKey, json: bool) -> Result<()> {
     let made = key::generate().context("the system gives no random numbers")?;
-    let NewKey { user, profile, role, label } = asked;
-    // Whoever may run this command decides who may use the operator's model.
+    let NewKey { user, profile, role, operator_llm, label } = asked;
+    let person = NewUser { user: user.clone(), display_name: String::new(), allow_operator_llm: operator_llm };
+    // The key narrows nothing: who may use the operator's model is said of the person.
     let identity = KeyIdentity { key_id: made.id, user, profile, role, allow_operator_llm: true };
     let new = keys::NewKey { identity, hash: made.digest, label };
-    store.system("create a key", async |tx| keys::create(tx, &new).await).await?;
+    let is_new = store
+        .system("create a key", async |tx| {
+            let is_new = users::add(tx, &person).await?;
+            keys::create(tx, &new).await?;
+            Ok(is_new)
+        })
+        .await?;
     let secret = made.secret.expose_secret();
     let identity = &new.identity;
     if json {
@@ -131,6 +143,12 @@ async fn create(store: &Store, asked: NewKey, json: bool) -> Result<()> {
         identity.profile.as_str(),
         identity.role.as_str()
     ));
+    if is_new && !operator_llm {
+        terminal::say(&format!(
+            "{} is new here and needs a model key of their own; `adjutant user grant {}` lets them use yours",
+            identity.user, identity.user
+        ));
+    }
     Ok(())
 }
 

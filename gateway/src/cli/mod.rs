@@ -12,6 +12,7 @@ mod migrate;
 mod plain;
 mod serve;
 mod terminal;
+mod user;
 
 use std::ffi::OsStr;
 use std::process::ExitCode;
@@ -46,6 +47,11 @@ enum Command {
     Credential {
         #[command(subcommand)]
         command: credential::Command,
+    },
+    /// Add and list people, and say what they may
+    User {
+        #[command(subcommand)]
+        command: user::Command,
     },
     /// Bring the database up to date
     Migrate,
@@ -95,10 +101,11 @@ pub fn main() -> ExitCode {
 
 async fn run(command: Command, environment: &Environment) -> Result<ExitCode> {
     match command {
-        Command::Serve => serve::run(environment).await,
+        Command::Serve => Box::pin(serve::run(environment)).await,
         Command::Init(arguments) => init::command::run(&arguments, environment).await,
         Command::Key { command } => key::run(command, environment).await,
         Command::Credential { command } => credential::run(command, environment).await,
+        Command::User { command } => user::run(command, environment).await,
         Command::Migrate => migrate::run(environment).await,
         Command::Doctor(arguments) => doctor::run(&arguments, environment).await,
         Command::Completions(_) => Ok(ExitCode::SUCCESS),

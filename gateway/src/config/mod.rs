@@ -12,6 +12,7 @@ pub mod model;
 mod names;
 mod origins;
 pub mod owner;
+pub mod profiles;
 pub mod vault;
 
 use self::data::Data;
@@ -21,6 +22,7 @@ use self::environment::{Environment, Faults, Reader};
 use self::mcp::Mcp;
 use self::model::Model;
 use self::owner::Owner;
+use self::profiles::Profiles;
 use self::vault::Vault;
 use crate::telemetry;
 
@@ -37,6 +39,7 @@ pub struct Config {
     pub model: Model,
     pub mcp: Mcp,
     pub vault: Vault,
+    pub profiles: Profiles,
     /// Directives of the log filter, as `info` or `warn,adjutant=debug`.
     pub log: String,
 }
@@ -46,13 +49,16 @@ impl Config {
         let mut reader = Reader::new(environment);
         reader.refuse_unknown();
         let data = Data::read(&mut reader);
+        let owner = Owner::read(&mut reader);
+        let mcp = Mcp::read(&mut reader, &data);
         let config = Self {
             database: Database::read(&mut reader),
             doors: Doors::read(&mut reader),
-            owner: Owner::read(&mut reader),
             model: Model::read(&mut reader),
-            mcp: Mcp::read(&mut reader, &data),
             vault: Vault::read(&mut reader),
+            profiles: Profiles::read(&mut reader, &data, &owner.user, &mcp.servers),
+            owner,
+            mcp,
             data,
             log: log(environment),
         };

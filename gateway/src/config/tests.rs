@@ -207,3 +207,80 @@ fn a_file_of_secrets_that_others_may_read_is_warned_of() {
     std::fs::write(&path, "LLM_MODEL = 'm'").unwrap();
     assert_eq!(warning(0o644), None);
 }
+
+#[test]
+fn profiles_are_read_from_their_file_and_the_texts_beside_it() {
+    let folder = Folder::with(
+        "profiles",
+        &[
+            ("mcp.json", r#"{"mcpServers": {"time": {"command": "true"}}}"#),
+            ("user-context.md", "I am Anna."),
+            (
+                "profiles.toml",
+                "[[profile]]
+                 name = \"personal\"
+                 [[profile]]
+                 name = \"work\"
+                 display_name = \"Work\"
+                 models = [\"anthropic/claude\", \"openai/gpt\"]
+                 user_context_file = \"user-context.md\"
+                 system_prompt = \"Be brief.\"
+                 time_zone = \"Europe/Berlin\"
+                 servers = [\"time\"]
+                 [[profile]]
+                 user = \"ben\"
+                 name = \"work\"",
+            ),
+        ],
+    );
+    let profiles = read(&[("ADJUTANT_DATA_DIR", &folder.at(""))]).unwrap().profiles.entries;
+    let names: Vec<String> = profiles.iter().map(|entry| format!("{}/{}", entry.user, entry.name)).collect();
+    assert_eq!(names, ["owner/personal", "owner/work", "ben/work"]);
+    let work = &profiles[1].settings;
+    assert_eq!((work.display_name.as_str(), work.time_zone.name()), ("Work", "Europe/Berlin"));
+    assert_eq!(work.models, ["anthropic/claude", "openai/gpt"]);
+    assert_eq!(work.user_context.as_deref(), Some("I am Anna."));
+    assert_eq!(work.system_prompt.as_deref(), Some("Be brief."));
+    assert_eq!(work.allowed_servers.as_deref(), Some(&["time".to_owned()][..]));
+}
+
+#[test]
+fn all_faults_of_the_profiles_are_told_with_the_others() {
+    let folder = Folder::with(
+        "profile-faults",
+        &[(
+            "profiles.toml",
+            "[[profile]]
+             name = \"Work!\"
+             user = \"Anna B\"
+             time_zone = \"Berlin\"
+             servers = [\"nowhere\"]
+             user_context = \"x\"
+             user_context_file = \"y\"
+             system_prompt_file = \"missing.md\"
+             models = [\"a b\"]
+             [[profile]]
+             name = \"twice\"
+             [[profile]]
+             name = \"twice\"",
+        )],
+    );
+    let text = faults(&[("ADJUTANT_DATA_DIR", &folder.at("")), ("ADJUTANT_LISTEN", "nowhere")]);
+    for fault in [
+        "ADJUTANT_LISTEN:",
+        "a profile name is",
+        "a user id is",
+        "time_zone is no time zone",
+        "servers names \"nowhere\"",
+        "user_context and user_context_file cannot both be given",
+        "system_prompt_file: cannot read",
+        "models has an entry",
+        "profile \"twice\": is there twice",
+    ] {
+        assert!(text.contains(fault), "{fault} in {text}");
+    }
+    std::fs::write(folder.at("profiles.toml"), "[[profile]]\nname = \"a\"\ncolour = 1").unwrap();
+    let text = faults(&[("ADJUTANT_DATA_DIR", &folder.at(""))]);
+    assert!(text.contains("line 3") && text.contains("colour"), "{text}");
+    assert!(faults(&[("ADJUTANT_PROFILES", "/nowhere/profiles.toml")]).contains("ADJUTANT_PROFILES"));
+}

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
 use super::router::{Auth, ROUTES, Route};
-use super::{credentials, health, runs, threads};
+use super::{credentials, health, me, profiles, runs, sent, threads};
 use crate::app::App;
 use crate::problem;
 
@@ -22,9 +22,15 @@ use crate::problem;
     paths(
         health::health,
         health::ready,
+        me::get,
+        profiles::list,
+        profiles::get,
+        profiles::put,
+        profiles::delete,
         threads::list,
         threads::list_messages,
         runs::get,
+        sent::list,
         runs::cancel,
         runs::retry,
         runs::discard,
@@ -52,8 +58,8 @@ const REFUSALS: &[Refusal] = &[
     refusal("400", "the request is malformed: `code` says how", |_| true),
     refusal("401", "no key, or a wrong one", keyed),
     refusal("403", "the key, the profile or the origin may not do this", |route| keyed(route) || changes(route)),
-    refusal("404", "unknown, or not yours: the two are never told apart", |route| {
-        route.path.contains('{') || changes(route)
+    refusal("404", "unknown, or not yours: the two are never told apart; also a profile that is not there", |route| {
+        keyed(route) || route.path.contains('{') || changes(route)
     }),
     refusal("408", "the body did not arrive in time", takes_a_body),
     refusal("409", "the state of things does not allow it, or something changed at the same time", changes),

@@ -7,7 +7,7 @@ use axum::routing::{MethodRouter, delete, get, post, put};
 use http::{Method, StatusCode};
 
 use super::openai::{chat, models};
-use super::{credentials, guard, health, openapi, runs, threads};
+use super::{credentials, guard, health, me, openapi, profiles, runs, sent, threads};
 use crate::app::App;
 use crate::problem::Problem;
 use crate::ws::upgrade;
@@ -37,9 +37,15 @@ pub const ROUTES: &[Route] = &[
     route(Method::GET, "/readyz", Auth::None, || get(health::ready)),
     route(Method::GET, "/api/openapi.json", Auth::None, openapi::door),
     route(Method::GET, "/ws", Auth::Upgrade, || get(upgrade::upgrade)),
+    route(Method::GET, "/api/me", Auth::Key, || get(me::get)),
+    route(Method::GET, "/api/profiles", Auth::Key, || get(profiles::list)),
+    route(Method::GET, "/api/profiles/{name}", Auth::Key, || get(profiles::get)),
+    route(Method::PUT, "/api/profiles/{name}", Auth::Key, || put(profiles::put)),
+    route(Method::DELETE, "/api/profiles/{name}", Auth::Key, || delete(profiles::delete)),
     route(Method::GET, "/api/threads", Auth::Key, || get(threads::list)),
     route(Method::GET, "/api/threads/{id}/messages", Auth::Key, || get(threads::list_messages)),
     route(Method::GET, "/api/runs/{id}", Auth::Key, || get(runs::get)),
+    route(Method::GET, "/api/runs/{id}/context", Auth::Key, || get(sent::list)),
     route(Method::POST, "/api/runs/{id}/cancel", Auth::Key, || post(runs::cancel)),
     route(Method::POST, "/api/runs/{id}/retry", Auth::Key, || post(runs::retry)),
     route(Method::POST, "/api/runs/{id}/discard", Auth::Key, || post(runs::discard)),

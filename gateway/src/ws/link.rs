@@ -26,6 +26,7 @@ impl Close {
     const TOO_LARGE: Self = Self { code: 1009, reason: "a frame is larger than 512 KiB" };
     pub(super) const UNAVAILABLE: Self = Self { code: 1013, reason: "the database cannot be reached; try again soon" };
     pub(super) const REVOKED: Self = Self { code: 4001, reason: "the key was revoked" };
+    pub(super) const DELETED: Self = Self { code: 4002, reason: "the profile was deleted" };
     pub(super) const SLOW: Self = Self { code: 4008, reason: "slow reader" };
     pub(super) const BAD_FRAMES: Self = Self { code: 4009, reason: "too many bad frames" };
     pub(super) const SILENT: Self = Self { code: 4010, reason: "pings were not answered" };

@@ -25,10 +25,12 @@ pub async fn upgrade(State(app): State<App>, request: Request) -> Response {
         Err(refusal) => return *refusal,
     };
     let revoked = app.keys().until_revoked(&user.identity.key_id);
+    let deleted = app.keys().profiles().until_deleted(&user.scope.owner());
     let stopping = app.supervisor().stopping().clone();
     let ending = async move {
         tokio::select! {
             () = revoked => Close::REVOKED,
+            () = deleted => Close::DELETED,
             () = stopping.cancelled() => Close::STOPPING,
         }
     };

@@ -73,6 +73,7 @@ async fn a_key_opens_its_profile_and_one_for_all_opens_the_named_one() {
     let work = server.key("anna", "work", Role::Personal).await.secret;
     let all = server.key("anna", "*", Role::Personal).await.secret;
     for (key, profile, expected) in [
+        (&all, Some("nowhere"), 404),
         (&work, None, 200),
         (&work, Some("work"), 200),
         (&work, Some("personal"), 403),

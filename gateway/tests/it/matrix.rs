@@ -70,6 +70,9 @@ async fn move_in(server: &TestServer) -> Belongings {
     let request = server.request("PUT", "/api/credentials/garmin").header("x-api-key", &key.secret).json(&credential);
     assert_eq!(request.send().await.unwrap().status(), 201);
     let scope = Scope::new(UserId::parse("anna").unwrap(), profile("personal"), Role::Personal, Origin::WebSocket);
+    let anna = server.key("anna", "*", Role::Personal).await;
+    let made = server.request("PUT", "/api/profiles/annas-own").header("x-api-key", &anna.secret);
+    assert_eq!(made.json(&json!({})).send().await.unwrap().status(), 201);
     let engine = server.app.engine();
     let mut listener = engine.hub().subscribe(&scope.owner(), Interest::VisibleThreads);
     let submission = Submission {
@@ -139,6 +142,19 @@ async fn every_route(town: &Town) {
             assert_eq!(foreign, unknown, "{} {} for {who}", route.method, route.path);
             assert_eq!(foreign.0, 404, "{} {} for {who}", route.method, route.path);
         }
+    }
+    // Names are the user's own: another user's key for all profiles finds anna's as little as one that nobody has.
+    let ben = town.server.key("ben", "*", Role::Admin).await;
+    for route in ROUTES.iter().filter(|route| route.path.contains("{name}")) {
+        // A name that is free is one that may be made.
+        if route.method == "PUT" {
+            continue;
+        }
+        let path = route.path.replace("{name}", "{id}");
+        let foreign = shape(town, route.method.as_str(), &path, "annas-own", &ben).await;
+        let unknown = shape(town, route.method.as_str(), &path, "nobodys", &ben).await;
+        assert_eq!(foreign, unknown, "{} {}", route.method, route.path);
+        assert_eq!(foreign.0, 404, "{} {}", route.method, route.path);
     }
     for (who, key) in &town.strangers {
         let threads = town.server.get("/api/threads", &key.secret).await;

@@ -8,6 +8,7 @@ pub mod ids;
 pub mod limits;
 pub mod message;
 pub mod model;
+pub mod profile;
 pub mod prompt;
 pub mod question;
 pub mod run;

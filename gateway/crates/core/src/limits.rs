@@ -83,6 +83,26 @@ limits! {
     BODY_READ: u64 = 30_000, milliseconds;
     /// Between keep-alive comments on a quiet event stream.
     STREAM_KEEP_ALIVE: u64 = 15_000, milliseconds;
+    /// Profiles of one user.
+    PROFILES: usize = 20, items;
+    /// Name of a user or a profile as people read it.
+    DISPLAY_NAME_CHARS: usize = 100, characters;
+    /// System prompt of a profile.
+    SYSTEM_PROMPT_BYTES: usize = 64 * 1024, bytes;
+    /// What a user told about themselves in a profile.
+    USER_CONTEXT_BYTES: usize = 64 * 1024, bytes;
+    /// Models of a profile, in order of preference.
+    PROFILE_MODELS: usize = 10, items;
+    /// Name of a model in a profile.
+    MODEL_NAME_CHARS: usize = 200, characters;
+    /// Servers that a profile names.
+    PROFILE_SERVERS: usize = 100, items;
+    /// The operator's file of profiles, and a text that it refers to.
+    PROFILE_FILE_BYTES: u64 = 1024 * 1024, bytes;
+    /// Steps of a run that are shown at once as they were sent to the model.
+    SENT_STEPS: i64 = 10, items;
+    /// Text of them, beyond which the next page begins; one step is always shown whole.
+    SENT_PAGE_BYTES: usize = 2 * 1024 * 1024, bytes;
     /// Entries of one page of a list.
     PAGE: i64 = 100, items;
     /// Model calls of one run.

@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use chrono_tz::Tz;
+
 use crate::ids::ToolCallId;
 use crate::message::{ForeignText, Message, OutcomeKind, Part, Role, ToolCallPart, ToolResultPart};
 use crate::model::PromptMessage;
@@ -11,19 +13,38 @@ use crate::model::PromptMessage;
 /// The default system prompt.
 pub const SYSTEM: &str = include_str!("../prompts/system.md");
 
-/// The prompt for the next model call: the system prompt, then as much of the tail as fits into
-/// `budget` bytes of text, beginning at a user's message. `tail` is in order, oldest first.
+/// What stands before the conversation in every prompt of a profile. It changes seldom, and so do the
+/// prompts that begin with it: nothing in it may depend on the time or on the conversation.
+#[derive(Debug, Clone, Copy)]
+pub struct Opening<'a> {
+    pub system: &'a str,
+    pub user_context: Option<&'a str>,
+    /// The person's, for the line that says when they sent a message.
+    pub zone: Tz,
+}
+
+/// The prompt for the next model call: the opening, then as much of the tail as fits into `budget`
+/// bytes of text, beginning at a user's message. `tail` is in order, oldest first.
+///
+/// The time stands at the end of each message that the person sent, as the time of that message. So the
+/// model knows what time it is, and yesterday's prompt is still the beginning of today's.
 ///
 /// Every tool call in the prompt has exactly one result, whatever the thread holds: a missing one
 /// is filled in, one without a call is left out.
-pub fn build(system: &str, tail: &[Arc<Message>], budget: usize) -> Vec<PromptMessage> {
+pub fn build(opening: &Opening<'_>, tail: &[Arc<Message>], budget: usize) -> Vec<PromptMessage> {
     let kept = &tail[first_kept(tail, budget)..];
     let mut results = results_by_call(kept);
-    let mut prompt = vec![PromptMessage { role: Role::System, parts: vec![Part::text(system)] }];
-    for message in kept {
+    let mut prompt = vec![PromptMessage { role: Role::System, parts: vec![Part::text(opened(opening))] }];
+    for (index, message) in kept.iter().enumerate() {
         match message.role {
-            Role::System | Role::User => {
-                prompt.push(PromptMessage { role: message.role, parts: vec![Part::text(message.text())] });
+            Role::System => prompt.push(PromptMessage { role: message.role, parts: vec![Part::text(message.text())] }),
+            Role::User => {
+                let mut text = message.text();
+                // Of messages that came together, as a caller's own history does, the last was sent now.
+                if kept.get(index + 1).is_none_or(|next| next.seq != message.seq) {
+                    text.push_str(&sent(message, opening.zone));
+                }
+                prompt.push(PromptMessage { role: message.role, parts: vec![Part::text(text)] });
             }
             Role::Assistant => push_answer(&mut prompt, message, &mut results),
             Role::Tool => {}
@@ -35,6 +56,17 @@ pub fn build(system: &str, tail: &[Arc<Message>], budget: usize) -> Vec<PromptMe
 /// Whether the prompt made of this tail holds text from tools.
 pub fn holds_foreign_text(tail: &[Arc<Message>]) -> bool {
     tail.iter().any(|message| message.role == Role::Tool)
+}
+
+fn opened(opening: &Opening<'_>) -> String {
+    let Some(context) = opening.user_context else { return opening.system.to_owned() };
+    let context = context.replace("</user_context", "<\\/user_context");
+    format!("{}\n\n<user_context>\n{}\n</user_context>", opening.system.trim_end(), context.trim_end())
+}
+
+fn sent(message: &Message, zone: Tz) -> String {
+    let at = message.created_at.with_timezone(&zone);
+    format!("\n\n[sent {}, {}]", at.format("%A %Y-%m-%d %H:%M"), zone.name())
 }
 
 /// The oldest message that fits, moved on to a message of the user. The newest message of the user

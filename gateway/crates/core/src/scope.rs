@@ -123,18 +123,30 @@ pub struct Scope {
     pub origin: Origin,
     /// The operator's model keys may pay: the user's grant and the key's flag, which only narrows it.
     pub operator_llm: bool,
+    /// The key that it was made from; `None`: none, as for what the server itself begins.
+    pub key: Option<Arc<str>>,
 }
 
 impl Scope {
-    /// A scope that may use the operator's model keys.
+    /// A scope without a key, which may use the operator's model keys.
     pub fn new(user: UserId, profile: ProfileName, role: Role, origin: Origin) -> Self {
-        Self { user, profile, role, origin, operator_llm: true }
+        Self { user, profile, role, origin, operator_llm: true, key: None }
     }
 
     /// What decides visibility of rows: two scopes with equal owners see the same data.
     pub fn owner(&self) -> Owner {
         Owner { user: self.user.clone(), profile: self.profile.clone() }
     }
+}
+
+/// What a run may do at this moment, whatever its scope could do when it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rights {
+    /// The user is not disabled, and the key that the run was asked for with is not revoked.
+    pub is_active: bool,
+    /// The user's grant and the key's flag.
+    pub operator_llm: bool,
+    pub role: Role,
 }
 
 /// A user and one of their profiles: the owner of a row.

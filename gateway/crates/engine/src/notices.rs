@@ -27,7 +27,12 @@ impl Engine {
                 self.inner.ring_all();
                 self.inner.recovery.notify_one();
             }
-            Notice::Thread(_) | Notice::Key(_) | Notice::Credentials(_) | Notice::Other(_) | Notice::Lost => {}
+            Notice::Thread(_)
+            | Notice::Key(_)
+            | Notice::Profile(_)
+            | Notice::Credentials(_)
+            | Notice::Other(_)
+            | Notice::Lost => {}
         }
     }
 

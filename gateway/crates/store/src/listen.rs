@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use adjutant_core::ids::{RunId, ThreadId};
-use adjutant_core::scope::UserId;
+use adjutant_core::scope::{Owner, ProfileName, UserId};
 use sqlx::Executor;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 
@@ -26,6 +26,8 @@ const TCP_ANSWER: Duration = Duration::from_secs(10);
 pub enum Notice {
     /// A key was revoked or changed.
     Key(String),
+    /// A profile was deleted.
+    Profile(Owner),
     /// Something about this run is to be looked at, such as a request to cancel it.
     Run(RunId),
     /// A thread has new events.
@@ -170,6 +172,9 @@ fn parse_known(payload: &str) -> Option<Notice> {
     let words: Vec<&str> = payload.split(' ').collect();
     Some(match words.as_slice() {
         ["key", id] => Notice::Key((*id).to_owned()),
+        ["profile", user, profile] => {
+            Notice::Profile(Owner { user: UserId::parse(user).ok()?, profile: ProfileName::parse(profile).ok()? })
+        }
         ["run", id] => Notice::Run(id.parse().ok()?),
         ["credentials", user] => Notice::Credentials(UserId::parse(user).ok()?),
         ["peer", number] => Notice::Peer(number.parse().ok()?),
@@ -196,9 +201,11 @@ mod tests {
         assert_eq!(parse(&format!("run {run}")), Notice::Run(run));
         assert_eq!(parse("credentials anna"), Notice::Credentials(UserId::parse("anna").unwrap()));
         assert_eq!(parse("peer 7"), Notice::Peer(7));
+        let owner = Owner { user: UserId::parse("anna").unwrap(), profile: ProfileName::parse("work").unwrap() };
+        assert_eq!(parse("profile anna work"), Notice::Profile(owner));
         let news = ThreadNews { thread, owner_mark: 0xff, first: 3, last: 5, replica: 2 };
         assert_eq!(parse(&format!("thread {thread} 00000000000000ff 3 5 2")), Notice::Thread(news));
-        for odd in ["", "run", "run x", "thread", "peer x", "moon 1"] {
+        for odd in ["", "run", "run x", "profile anna", "profile Anna work", "thread", "peer x", "moon 1"] {
             assert_eq!(parse(odd), Notice::Other(odd.to_owned()));
         }
     }

@@ -73,6 +73,8 @@ pub struct Run {
     pub explicit_parent: bool,
     pub status: RunStatus,
     pub origin: String,
+    /// The key that it was asked for with, whose rights it has while they last.
+    pub key_id: Option<String>,
     pub agent: String,
     pub request: Value,
     pub checkpoint: Option<Value>,
@@ -95,6 +97,7 @@ pub struct NewRun<'a> {
     pub message_id: MessageId,
     pub explicit_parent: bool,
     pub origin: &'a str,
+    pub key_id: Option<&'a str>,
     pub agent: &'a str,
     pub request: &'a Value,
     /// The machine's first state; stored when the run starts at once, because a run without a
@@ -123,14 +126,15 @@ pub async fn insert(tx: &mut Tx, new: &NewRun<'_>, queue_limit: i64) -> Result<R
               where user_id = $1 and profile = $2 and thread_id = $4 and state in ('running', 'waiting', 'queued')),
            decided as (select busy or queued > 0 as waits, queued < $11 as fits from others)
            insert into runs (user_id, profile, id, thread_id, message_id, explicit_parent, origin, agent, request,
-                             state, checkpoint, replica, lease_until, fence, started_at)
+                             state, checkpoint, replica, lease_until, fence, started_at, key_id)
            select $1, $2, $3, $4, $5, $6, $7, $8, $9,
                   case when waits then 'queued' else 'running' end,
                   case when waits then null else $13::text::jsonb end,
                   case when waits then null else $10::integer end,
                   case when waits then null else app_now() + $12 end,
                   case when waits then 0 else 1 end,
-                  case when waits then null else app_now() end
+                  case when waits then null else app_now() end,
+                  $14
              from decided where fits
            returning state"#,
         owner.user.as_str(),
@@ -146,6 +150,7 @@ pub async fn insert(tx: &mut Tx, new: &NewRun<'_>, queue_limit: i64) -> Result<R
         queue_limit,
         interval(new.lease),
         new.checkpoint,
+        new.key_id,
     )
     .fetch_optional(tx.conn())
     .await?
@@ -157,7 +162,7 @@ pub async fn load(tx: &mut Tx, id: RunId) -> Result<Run, StoreError> {
     let owner = tx.owner().clone();
     sqlx::query_as!(
         Row,
-        "select id, thread_id, message_id, explicit_parent, state, origin, agent, request, checkpoint, fence, crashes,
+        "select id, thread_id, message_id, explicit_parent, state, origin, key_id, agent, request, checkpoint, fence, crashes,
                 cancel_requested, error_code, error_message, model, input_tokens, output_tokens, cached_input_tokens,
                 created_at, started_at, finished_at
            from runs where user_id = $1 and profile = $2 and id = $3",
@@ -176,7 +181,7 @@ pub async fn lock(tx: &mut Tx, id: RunId) -> Result<Run, StoreError> {
     let owner = tx.owner().clone();
     sqlx::query_as!(
         Row,
-        "select id, thread_id, message_id, explicit_parent, state, origin, agent, request, checkpoint, fence, crashes,
+        "select id, thread_id, message_id, explicit_parent, state, origin, key_id, agent, request, checkpoint, fence, crashes,
                 cancel_requested, error_code, error_message, model, input_tokens, output_tokens, cached_input_tokens,
                 created_at, started_at, finished_at
            from runs where user_id = $1 and profile = $2 and id = $3 for update",
@@ -452,6 +457,7 @@ struct Row {
     explicit_parent: bool,
     state: String,
     origin: String,
+    key_id: Option<String>,
     agent: String,
     request: Value,
     checkpoint: Option<Value>,
@@ -478,6 +484,7 @@ impl Row {
             explicit_parent: self.explicit_parent,
             status: status(&self.state)?,
             origin: self.origin,
+            key_id: self.key_id,
             agent: self.agent,
             request: self.request,
             checkpoint: self.checkpoint,

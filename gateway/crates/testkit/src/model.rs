@@ -54,10 +54,15 @@ impl FakeModel {
     }
 }
 
-/// The newest text of the user in a request.
+/// A message of the user as they wrote it, without the line that says when it was sent.
+pub fn as_written(text: &str) -> String {
+    text.rsplit_once("\n\n[sent ").map_or(text, |(written, _)| written).to_owned()
+}
+
+/// The newest text of the user in a request, as they wrote it.
 pub fn last_user(request: &ModelRequest) -> String {
     let newest = request.messages.iter().rev().find(|message| message.role == Role::User);
-    newest.map(|message| joined_text(&message.parts)).unwrap_or_default()
+    newest.map(|message| as_written(&joined_text(&message.parts))).unwrap_or_default()
 }
 
 /// How many answers of the model follow the newest message of the user.

@@ -18,6 +18,8 @@ use futures::stream;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
+use crate::model::as_written;
+
 /// One request as the provider saw it.
 #[derive(Debug, Clone)]
 pub struct Turn {
@@ -30,10 +32,10 @@ impl Turn {
         self.body["messages"].as_array().map_or(&[], Vec::as_slice)
     }
 
-    /// The newest message of the user.
+    /// The newest message of the user, as they wrote it.
     pub fn last_user(&self) -> String {
         let newest = self.messages().iter().rev().find(|message| message["role"] == "user");
-        newest.map(|message| text_of(&message["content"])).unwrap_or_default()
+        newest.map(|message| as_written(&text_of(&message["content"]))).unwrap_or_default()
     }
 
     /// The tool results after the newest message of the user, in order.

@@ -87,6 +87,19 @@ pub fn step(mut state: RunState, event: Event) -> (RunState, Vec<Effect>) {
                 Outcome::Failed { code: "limit_time".into(), message: "the run reached its time limit".into() };
             end_early(&mut state, outcome, "the run reached its time limit", &mut effects);
         }
+        Event::Refused { ledger, code, message } => {
+            for (id, recorded) in ledger {
+                let Some(call) = find(&mut state, id) else { continue };
+                match recorded {
+                    Recorded::Settled => call.status = CallStatus::Settled,
+                    // Told to run, and nothing of it has left.
+                    Recorded::Planned if call.status == CallStatus::Started => call.status = CallStatus::Asking,
+                    Recorded::Planned | Recorded::Asking | Recorded::Started => {}
+                }
+            }
+            let outcome = Outcome::Failed { code, message };
+            end_early(&mut state, outcome, "the run lost its rights", &mut effects);
+        }
     }
     (state, effects)
 }

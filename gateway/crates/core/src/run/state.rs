@@ -143,6 +143,12 @@ pub enum Event {
     },
     CancelRequested,
     TimeUp,
+    /// The run was found without its worker and may not go on: its rights are gone.
+    Refused {
+        ledger: Vec<(ToolCallId, Recorded)>,
+        code: String,
+        message: String,
+    },
 }
 
 /// What the ledger says of a call.

@@ -18,11 +18,12 @@ use adjutant_store::runs::{Lease, Progress, RunStatus};
 use adjutant_store::steps::ModelCallStep;
 use adjutant_store::threads::Advance;
 use adjutant_store::tx::Tx;
-use adjutant_store::{approvals, events, hints, ledger, messages, runs, steps, threads};
+use adjutant_store::{approvals, events, hints, ledger, messages, runs, sent, steps, threads};
 use chrono::{DateTime, Utc};
 
 use super::driver::Context;
 use super::hold::Hold;
+use super::sent::SentRecord;
 use crate::engine::Inner;
 use crate::events::event::{Event, EventBody};
 
@@ -34,6 +35,8 @@ pub(super) struct Batch {
     pub(super) settled: Vec<(ToolCallId, OutcomeKind)>,
     pub(super) asked: Vec<(ApprovalId, ToolCallId)>,
     pub(super) step: Option<ModelCallStep>,
+    /// What the model was sent.
+    pub(super) sent: Option<SentRecord>,
     pub(super) usage: Usage,
     pub(super) model: Option<String>,
     pub(super) error: Option<(String, String)>,
@@ -148,6 +151,9 @@ async fn write(
     events::append(tx, thread, &rows).await?;
     if let Some(step) = &batch.step {
         steps::insert(tx, run, step).await?;
+    }
+    if let Some(SentRecord { step, pieces }) = &batch.sent {
+        sent::record(tx, thread, run, step, pieces).await?;
     }
     let mut next = None;
     if status.is_final() {

@@ -15,13 +15,16 @@ use adjutant_store::error::StoreError;
 use adjutant_store::ledger::{CallState, LedgerRow, Target};
 use adjutant_store::messages::NewMessage;
 use adjutant_store::runs::{Lease, RunStatus};
-use adjutant_store::{ledger, runs};
+use adjutant_store::sent::PieceDigest;
+use adjutant_store::{ledger, runs, users};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::acting::{Running, Settled};
+use super::assistant::{Assistant, RIGHTS_LOST};
 use super::commit::{self, Batch};
 use super::hold::Hold;
+use super::resume::recorded;
 use super::submission::RunRequest;
 use super::thinking::Thought;
 use crate::engine::Engine;
@@ -41,6 +44,7 @@ pub(super) struct Context {
 pub(super) struct Driver {
     pub(super) engine: Engine,
     pub(super) context: Context,
+    pub(super) assistant: Arc<Assistant>,
     pub(super) state: RunState,
     /// The branch so far, bounded, oldest first.
     pub(super) tail: Vec<Arc<Message>>,
@@ -50,6 +54,8 @@ pub(super) struct Driver {
     pub(super) provider_ids: HashMap<ToolCallId, String>,
     pub(super) catalogue: Option<ToolCatalogue>,
     pub(super) allowed_always: HashSet<(String, String)>,
+    /// Pieces of what was sent to the model that are stored for sure.
+    pub(super) stored_pieces: HashSet<PieceDigest>,
     pub(super) bell: Arc<Notify>,
     /// When a stopping server no longer waits for this run's tools.
     pub(super) drained_by: Option<Instant>,
@@ -81,6 +87,7 @@ impl Driver {
     pub(super) fn new(
         engine: Engine,
         context: Context,
+        assistant: Assistant,
         state: RunState,
         tail: Vec<Arc<Message>>,
         bell: Arc<Notify>,
@@ -88,12 +95,14 @@ impl Driver {
         Self {
             engine,
             context,
+            assistant: Arc::new(assistant),
             state,
             tail,
             calls: HashMap::new(),
             provider_ids: HashMap::new(),
             catalogue: None,
             allowed_always: HashSet::new(),
+            stored_pieces: HashSet::new(),
             bell,
             drained_by: None,
             counted: Instant::now(),
@@ -172,7 +181,7 @@ impl Driver {
                 _ => {}
             }
             wants_model |= wanted.model;
-            self.begin_calls(&wanted.tools, &mut running).await?;
+            events.extend(self.begin_calls(&wanted.tools, &mut running).await?);
         }
     }
 
@@ -219,11 +228,14 @@ impl Driver {
             return Ok((wanted, None));
         }
         let planned: Vec<LedgerRow> = batch.planned.clone();
+        let pieces: Vec<PieceDigest> =
+            batch.sent.iter().flat_map(|sent| &sent.pieces).map(|piece| piece.digest).collect();
         self.count_time();
         let status = wanted.status.unwrap_or(RunStatus::Running);
         let committed = commit::commit(&self.engine.inner, &self.context, &self.state, status, batch).await?;
         wanted.status = wanted.status.map(|_| committed.status);
         self.tail.extend(committed.messages);
+        self.stored_pieces.extend(pieces);
         for row in planned {
             self.calls.insert(row.id, row);
         }
@@ -314,30 +326,50 @@ impl Driver {
         if calls.iter().any(|call| call.status == CallStatus::Asking) { "approval" } else { "caller" }
     }
 
-    /// Commits that the calls start, before a byte of them leaves; then lets them run.
-    async fn begin_calls(&mut self, calls: &[ToolCallId], running: &mut Running) -> Result<(), StoreError> {
+    /// Commits that the calls start, before a byte of them leaves; then lets them run. Nothing leaves for a
+    /// run that has lost its rights: the event says so.
+    async fn begin_calls(
+        &mut self,
+        calls: &[ToolCallId],
+        running: &mut Running,
+    ) -> Result<Option<MachineEvent>, StoreError> {
+        if calls.is_empty() {
+            return Ok(None);
+        }
         let unrecorded: Vec<ToolCallId> = calls
             .iter()
             .copied()
             .filter(|call| self.calls.get(call).is_none_or(|row| row.state != CallState::Started || row.tries > 0))
             .collect();
-        if !unrecorded.is_empty() {
-            let lease = self.context.lease;
-            let starting = &unrecorded;
-            self.engine
-                .store()
-                .scoped(&self.context.scope.owner(), async |tx| {
+        let lease = self.context.lease;
+        let (starting, key) = (&unrecorded, self.context.scope.key.as_deref());
+        let refused = self
+            .engine
+            .store()
+            .scoped(&self.context.scope.owner(), async |tx| {
+                if !users::rights(tx, key).await?.is_active {
+                    return Ok(Some(ledger::of_run(tx, lease.run).await?));
+                }
+                if !starting.is_empty() {
                     runs::hold(tx, lease).await?;
-                    ledger::start(tx, starting).await
-                })
-                .await?;
+                    ledger::start(tx, starting).await?;
+                }
+                Ok(None)
+            })
+            .await?;
+        if let Some(mut rows) = refused {
+            // Those that may be repeated are recorded with their answer, before anything leaves.
+            rows.iter_mut().filter(|row| calls.contains(&row.id)).for_each(|row| row.state = CallState::Planned);
+            let (code, message) = RIGHTS_LOST;
+            let (code, message) = (code.to_owned(), message.to_owned());
+            return Ok(Some(MachineEvent::Refused { ledger: recorded(&rows), code, message }));
         }
         for call in calls {
             if let Some(row) = self.calls.get(call) {
                 running.begin(&self.engine, &self.context.scope, row);
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     async fn release(&mut self) -> Result<Left, StoreError> {

@@ -1,6 +1,7 @@
 //! Runs, from submission to their end.
 
 mod acting;
+pub mod assistant;
 pub(crate) mod commit;
 pub mod control;
 mod driver;
@@ -8,6 +9,7 @@ mod gathering;
 mod hold;
 pub mod recovery;
 mod resume;
+mod sent;
 pub mod submission;
 mod submit;
 mod thinking;

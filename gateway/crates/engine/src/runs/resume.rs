@@ -9,13 +9,14 @@ use adjutant_core::message::{Message, Role};
 use adjutant_core::prompt;
 use adjutant_core::run::checkpoint;
 use adjutant_core::run::state::{Event as MachineEvent, Phase, Recorded, RunState};
-use adjutant_core::scope::{Origin, Owner, Role as KeyRole, Scope};
+use adjutant_core::scope::Owner;
 use adjutant_store::error::StoreError;
 use adjutant_store::ledger::{CallState, LedgerRow};
 use adjutant_store::runs::{Lease, Run, RunStatus};
 use adjutant_store::tx::Tx;
 use adjutant_store::{ledger, messages, runs, threads};
 
+use super::assistant::{self, Loaded, RIGHTS_LOST};
 use super::commit;
 use super::driver::{Context, Driver};
 use super::hold::Hold;
@@ -29,6 +30,7 @@ struct Found {
     state: RunState,
     ledger: Vec<LedgerRow>,
     tail: Vec<Message>,
+    loaded: Loaded,
     /// The run had never begun; this says that it has now.
     begun: Option<Event>,
 }
@@ -38,7 +40,7 @@ impl Engine {
     pub(super) async fn resume(&self, owner: &Owner, hold: Hold) {
         let lease = hold.lease();
         let taken = match self.find(owner, lease).await {
-            Ok(found) => self.work_on(owner, hold, found).await,
+            Ok(found) => self.work_on(hold, found).await,
             Err(error) => {
                 hold.settle();
                 Err(error)
@@ -90,19 +92,24 @@ impl Engine {
             tail.splice(..0, asked);
         }
         let ledger = ledger::of_run(tx, lease.run).await?;
-        Ok(Found { run, hidden: locked.hidden, state, ledger, tail, begun })
+        let loaded = assistant::load_again(tx, &self.inner.parts, &run).await?;
+        Ok(Found { run, hidden: locked.hidden, state, ledger, tail, loaded, begun })
     }
 
-    async fn work_on(&self, owner: &Owner, hold: Hold, found: Found) -> Result<(), StoreError> {
-        let Found { run, hidden, state, ledger, tail, begun: _ } = found;
+    async fn work_on(&self, hold: Hold, found: Found) -> Result<(), StoreError> {
+        let Found { run, hidden, state, ledger, tail, loaded, begun: _ } = found;
         let tail: Vec<Arc<Message>> = tail.into_iter().map(Arc::new).collect();
         let read_foreign_text = prompt::holds_foreign_text(&tail);
         let event = match state.phase {
+            _ if !loaded.is_active => {
+                let (code, message) = RIGHTS_LOST;
+                let (code, message) = (code.to_owned(), message.to_owned());
+                MachineEvent::Refused { ledger: recorded(&ledger), code, message }
+            }
             Phase::Ready => MachineEvent::Begun { read_foreign_text },
             _ => MachineEvent::Recovered { ledger: recorded(&ledger), read_foreign_text },
         };
-        let origin = Origin::parse(&run.origin).unwrap_or(Origin::Internal);
-        let scope = Scope::new(owner.user.clone(), owner.profile.clone(), KeyRole::Personal, origin);
+        let Loaded { scope, assistant, .. } = loaded;
         let context = Context {
             scope,
             thread: run.thread_id,
@@ -111,7 +118,7 @@ impl Engine {
             agent: run.agent,
             request: serde_json::from_value(run.request).unwrap_or_default(),
         };
-        let mut driver = Driver::new(self.clone(), context, state, tail, hold.bell());
+        let mut driver = Driver::new(self.clone(), context, assistant, state, tail, hold.bell());
         driver.provider_ids = provider_ids(&driver.tail);
         driver.calls = ledger.into_iter().map(|row| (row.id, row)).collect();
         // A decision or a cancel may have come while nobody worked on the run.
@@ -122,7 +129,7 @@ impl Engine {
     }
 }
 
-fn recorded(ledger: &[LedgerRow]) -> Vec<(adjutant_core::ids::ToolCallId, Recorded)> {
+pub(super) fn recorded(ledger: &[LedgerRow]) -> Vec<(adjutant_core::ids::ToolCallId, Recorded)> {
     let state = |row: &LedgerRow| match row.state {
         CallState::Planned => Recorded::Planned,
         CallState::Asking => Recorded::Asking,

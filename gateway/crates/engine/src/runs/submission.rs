@@ -72,6 +72,8 @@ pub enum SubmitError {
     NoParent,
     #[error("too many messages wait in this thread")]
     QueueFull,
+    #[error("the key was revoked, or its user disabled")]
+    RightsLost,
     #[error("no model is set up")]
     ModelNotConfigured,
     /// Holds a sentence that says what to do.

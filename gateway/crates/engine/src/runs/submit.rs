@@ -19,6 +19,7 @@ use adjutant_store::tx::Tx;
 use adjutant_store::{events, messages, runs, threads};
 use tokio::sync::oneshot;
 
+use super::assistant::{self, RIGHTS_LOST};
 use super::commit::{self, event_row};
 use super::driver::{Context, Driver};
 use super::hold::Hold;
@@ -104,6 +105,10 @@ impl Engine {
         thread: ThreadId,
         submission: &Submission,
     ) -> Result<Stored, StoreError> {
+        let loaded = assistant::load(tx, &self.inner.parts, scope).await?;
+        if !loaded.is_active {
+            return Err(StoreError::Invalid(RIGHTS_LOST.0.to_owned()));
+        }
         let locked = match submission.thread {
             Target::New { hidden } => threads::insert(tx, thread, hidden).await?,
             Target::Existing(_) => threads::lock(tx, thread).await?,
@@ -123,6 +128,7 @@ impl Engine {
             message_id,
             explicit_parent: submission.parent.is_some(),
             origin: scope.origin.as_str(),
+            key_id: scope.key.as_deref(),
             agent: AGENT,
             request: &request,
             checkpoint: &checkpoint::save(&state).map_err(StoreError::bug)?,
@@ -143,7 +149,7 @@ impl Engine {
         commit::wake_peers(&self.inner, tx, thread, seq, seq).await?;
 
         let written: Vec<Arc<Message>> =
-            drafts.into_iter().map(|draft| commit::as_message(thread, draft, self.inner.parts.clock.now())).collect();
+            drafts.into_iter().map(|draft| commit::as_message(thread, draft, loaded.now)).collect();
         let gate = if queued {
             None
         } else {
@@ -156,7 +162,7 @@ impl Engine {
             .collect::<Vec<_>>();
             tail.extend(written.iter().cloned());
             let context = Context {
-                scope: scope.clone(),
+                scope: loaded.scope,
                 thread,
                 hidden: locked.hidden,
                 lease: Lease { run: run_id, fence: 1 },
@@ -166,7 +172,11 @@ impl Engine {
             let begun = MachineEvent::Begun { read_foreign_text: prompt::holds_foreign_text(&tail) };
             let (gate, opened) = oneshot::channel();
             let hold = Hold::of(self, context.lease);
-            Driver::new(self.clone(), context, state, tail, hold.bell()).start(hold, vec![begun], Some(opened));
+            Driver::new(self.clone(), context, loaded.assistant, state, tail, hold.bell()).start(
+                hold,
+                vec![begun],
+                Some(opened),
+            );
             Some(gate)
         };
         let accepted = Accepted { thread_id: thread, message_id, run_id, seq, repeated: false };
@@ -197,6 +207,7 @@ impl Engine {
             StoreError::NotFound => SubmitError::NoThread,
             StoreError::Conflict(name) if name.contains("parent_id") => SubmitError::NoParent,
             StoreError::Invalid(what) if what == "queue" => SubmitError::QueueFull,
+            StoreError::Invalid(what) if what == RIGHTS_LOST.0 => SubmitError::RightsLost,
             other => SubmitError::Store(other),
         })
     }

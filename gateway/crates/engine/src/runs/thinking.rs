@@ -7,7 +7,7 @@ use adjutant_core::ids::{MessageId, StepId};
 use adjutant_core::limits;
 use adjutant_core::message::{Part, Role, ThinkingPart, without_nul};
 use adjutant_core::model::{
-    ModelAccess, ModelAnswer, ModelError, ModelErrorKind, ModelEvent, ModelRequest, Purpose, StopReason, Usage,
+    ModelAnswer, ModelError, ModelErrorKind, ModelEvent, ModelRequest, Purpose, StopReason, Usage,
 };
 use adjutant_core::prompt;
 use adjutant_core::run::state::Event as MachineEvent;
@@ -21,6 +21,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::commit::Batch;
 use super::driver::Driver;
+use super::sent::Sent;
 use crate::events::event::EventBody;
 use crate::events::hub::Place;
 
@@ -60,6 +61,7 @@ impl Driver {
         let deadline = self.deadline();
         let mut text = String::new();
         let mut catalogue = self.catalogue.take();
+        let mut sent = None;
         let stopped = {
             let this = &*self;
             tokio::select! {
@@ -67,7 +69,7 @@ impl Driver {
                 () = stopping.cancelled() => Stopped::Stopping,
                 () = this.cancel_requested() => Stopped::Cancelled,
                 () = tokio::time::sleep_until(deadline) => Stopped::TimeUp,
-                stopped = this.converse(&mut gate, &mut catalogue, &mut text) => stopped,
+                stopped = this.converse(&mut gate, &mut catalogue, &mut sent, &mut text) => stopped,
             }
         };
         self.catalogue = catalogue;
@@ -78,6 +80,8 @@ impl Driver {
             return Ok(Thought::Unborn);
         }
         let mut batch = Batch::default();
+        let number = i32::try_from(self.state.steps).unwrap_or(i32::MAX);
+        batch.sent = sent.map(|sent: Sent| sent.record(number, &self.stored_pieces)).transpose()?;
         let happened = match stopped {
             Stopped::Stopping => return Ok(Thought::Stopping),
             Stopped::Unborn => return Ok(Thought::Unborn),
@@ -119,14 +123,19 @@ impl Driver {
         &self,
         gate: &mut Option<oneshot::Receiver<()>>,
         catalogue: &mut Option<adjutant_core::tool::ToolCatalogue>,
+        sent: &mut Option<Sent>,
         text: &mut String,
     ) -> Stopped {
         let parts = &self.engine.inner.parts;
         if catalogue.is_none() {
-            *catalogue = Some(parts.tools.list(&self.context.scope).await);
+            let mut listed = parts.tools.list(&self.context.scope).await;
+            self.assistant.restrict(&mut listed);
+            *catalogue = Some(listed);
         }
         let catalogue = catalogue.as_ref().map_or(&[][..], |catalogue| &catalogue.tools);
-        let mut stream = parts.llm.stream(self.model_request(catalogue));
+        let request = self.model_request(catalogue);
+        *sent = Some(Sent::of(&request, parts.clock.now()));
+        let mut stream = parts.llm.stream(request);
         let mut first = None;
         if let Some(opened) = gate {
             loop {
@@ -176,18 +185,17 @@ impl Driver {
     }
 
     fn model_request(&self, catalogue: &[ToolSpec]) -> ModelRequest {
-        let parts = &self.engine.inner.parts;
         let request = &self.context.request;
         let brought: HashSet<&str> = request.caller_tools.iter().map(|tool| tool.name.as_str()).collect();
         let mut tools: Vec<ToolSpec> =
             catalogue.iter().filter(|tool| !brought.contains(tool.name.as_str())).cloned().collect();
         tools.extend(request.caller_tools.iter().cloned());
         ModelRequest {
-            models: Vec::new(),
+            models: self.assistant.models.clone(),
             purpose: Purpose::Answer,
-            access: ModelAccess { keys: Vec::new(), operator: self.context.scope.operator_llm },
+            access: self.assistant.access.clone(),
             files: HashMap::new(),
-            messages: prompt::build(&parts.system_prompt, &self.tail, limits::PROMPT_BYTES),
+            messages: prompt::build(&self.assistant.opening(), &self.tail, limits::PROMPT_BYTES),
             tools,
             max_output_tokens: request.max_output_tokens.unwrap_or(limits::ANSWER_TOKENS).min(limits::ANSWER_TOKENS),
             temperature: request.temperature,

@@ -23,10 +23,17 @@ const DOORS: &[(&str, &str)] = &[
     ("key_revoke(text)", "adjutant_system"),
     ("key_seed(text,bytea,text,text,text,text,boolean)", "adjutant_system"),
     ("leases_renew(integer,interval)", "adjutant_system"),
+    ("profile_delete()", "adjutant_app"),
+    ("profile_names()", "adjutant_app"),
     ("replica_number()", "adjutant_system"),
+    ("run_rights(text)", "adjutant_app"),
     ("runs_claim(integer,uuid[],integer,interval)", "adjutant_system"),
     ("schema_version()", "adjutant_app"),
     ("schema_version()", "adjutant_system"),
+    ("user_add(text,text,boolean)", "adjutant_system"),
+    ("user_change(text,boolean,boolean)", "adjutant_system"),
+    ("user_list()", "adjutant_system"),
+    ("user_self()", "adjutant_app"),
 ];
 
 /// Functions without rights of their own, which policies and defaults need.

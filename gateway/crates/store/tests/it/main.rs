@@ -14,6 +14,7 @@ mod credentials;
 mod doors;
 mod isolation;
 mod keys;
+mod profiles;
 mod queries;
 mod replica;
 mod start;

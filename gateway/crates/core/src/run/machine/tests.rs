@@ -101,6 +101,38 @@ fn limits_end_the_run_with_their_code() {
 }
 
 #[test]
+fn a_run_that_lost_its_rights_ends_and_says_of_each_call_what_became_of_it() {
+    let (sent, planned) = (server(Risk::Effects, false), server(Risk::Effects, false));
+    let (settled, asking) = (server(Risk::ReadOnly, true), server(Risk::Destructive, false));
+    let facts = vec![sent.clone(), planned.clone(), settled.clone(), asking.clone()];
+    let (state, _) = answered(begun(), facts);
+    let ledger = vec![
+        (sent.id, Recorded::Started),
+        (planned.id, Recorded::Planned),
+        (settled.id, Recorded::Settled),
+        (asking.id, Recorded::Asking),
+    ];
+    let refused = Event::Refused { ledger, code: "rights_lost".into(), message: "gone".into() };
+    let (state, effects) = step(state, refused.clone());
+    let outcomes: Vec<_> = effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Settle { call, outcome, .. } => Some((*call, *outcome)),
+            _ => None,
+        })
+        .collect();
+    let expected =
+        [(sent.id, OutcomeKind::Unknown), (planned.id, OutcomeKind::Denied), (asking.id, OutcomeKind::Denied)];
+    assert_eq!(outcomes, expected);
+    let outcome = Outcome::Failed { code: "rights_lost".into(), message: "gone".into() };
+    assert_eq!(effects.last(), Some(&Effect::Finish { outcome }));
+    assert_eq!(step(state, refused).1, [], "only once");
+    let queued = RunState::new(MessageId::new(), RunLimits::default());
+    let refused = Event::Refused { ledger: vec![], code: "rights_lost".into(), message: "gone".into() };
+    assert_eq!(step(queued, refused).1.len(), 1, "without a call to the model");
+}
+
+#[test]
 fn cancel_says_of_each_call_what_became_of_it() {
     let (running, asking) = (server(Risk::Effects, false), server(Risk::Destructive, false));
     let (state, _) = answered(begun(), vec![running.clone(), asking.clone()]);
