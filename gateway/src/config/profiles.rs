@@ -87,7 +87,9 @@ impl Profiles {
                 }
                 Ok(seeded) => entries.push(seeded),
                 Err(faults) => {
-                    faults.iter().for_each(|fault| reader.fault(&place, format!("profile {name:?}: {fault}")))
+                    for fault in faults {
+                        reader.fault(&place, format!("profile {name:?}: {fault}"));
+                    }
                 }
             }
         }

@@ -71,7 +71,7 @@ async fn context(door: &Door, key: &str, run: &str) -> Vec<Value> {
         assert_eq!(page.status, 200, "{page:?}");
         steps.extend(page.body["items"].as_array().unwrap().clone());
         match page.body["next"].as_str() {
-            Some(next) => after = next.to_owned(),
+            Some(next) => next.clone_into(&mut after),
             None => return steps,
         }
     }
