@@ -129,13 +129,13 @@ struct Row {
 }
 
 impl Row {
-    fn place<'a>(user: &'a UserId, profile: &'a str, row: &'a [&'a str; 1]) -> Sealing<'a> {
-        Sealing { table: TABLE, column: COLUMN, user: user.as_str(), profile, row, service: row[0] }
+    fn place<'a>(user: &'a UserId, profile: &'a str, row: &'a [&'a str; 1], origin: &'a str) -> Sealing<'a> {
+        Sealing { table: TABLE, column: COLUMN, user: user.as_str(), profile, row, service: row[0], origin }
     }
 
     fn open(&self, user: &UserId, vault: &Vault) -> Result<Zeroizing<Vec<u8>>, Unusable> {
         let key = [self.service.as_str()];
-        vault.open(&Self::place(user, &self.profile, &key), &self.sealed).map_err(Unusable::Unreadable)
+        vault.open(&Self::place(user, &self.profile, &key, &self.origin), &self.sealed).map_err(Unusable::Unreadable)
     }
 
     fn unusable(&self, why: Unusable) -> StoreError {
@@ -161,7 +161,7 @@ pub async fn put(tx: &mut Tx, vault: &Vault, reach: Reach, new: &NewCredential) 
     }
     let plain = Zeroizing::new(serde_json::to_vec(&new.secret.expose()).map_err(StoreError::bug)?);
     let key = [new.service.as_str()];
-    let sealed = vault.seal(&Row::place(&owner.user, profile, &key), &plain).map_err(not_sealed)?;
+    let sealed = vault.seal(&Row::place(&owner.user, profile, &key, &new.origin), &plain).map_err(not_sealed)?;
     let is_new = sqlx::query_scalar!(
         r#"insert into user_credentials
                   (user_id, profile, service, token_data, encryption_key_id, scopes, expires_at, origin)
@@ -371,7 +371,7 @@ async fn renew(tx: &mut Tx, vault: &Vault, owner: &Owner, row: &Row) -> Result<(
     }
     let plain = row.open(&owner.user, vault).map_err(|why| row.unusable(why))?;
     let key = [row.service.as_str()];
-    let sealed = vault.seal(&Row::place(&owner.user, &row.profile, &key), &plain).map_err(not_sealed)?;
+    let sealed = vault.seal(&Row::place(&owner.user, &row.profile, &key, &row.origin), &plain).map_err(not_sealed)?;
     sqlx::query!(
         "update user_credentials set token_data = $4, encryption_key_id = $5
           where user_id = $1 and profile = $2 and service = $3 and token_data = $6",

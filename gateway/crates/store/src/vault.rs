@@ -37,6 +37,8 @@ pub struct Sealing<'a> {
     /// The primary key of the row, behind its owner.
     pub row: &'a [&'a str],
     pub service: &'a str,
+    /// Where it may be sent: whoever can write to the database must not send it elsewhere.
+    pub origin: &'a str,
 }
 
 /// A secret as it is stored.
@@ -133,6 +135,7 @@ fn associated(place: &Sealing<'_>, key_id: &str) -> Vec<u8> {
         part(text.as_bytes());
     }
     part(place.service.as_bytes());
+    part(place.origin.as_bytes());
     part(key_id.as_bytes());
     data
 }

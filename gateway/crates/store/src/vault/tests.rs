@@ -13,7 +13,15 @@ fn vault(keys: &str) -> Vault {
 }
 
 fn place<'a>(user: &'a str, profile: &'a str, row: &'a [&'a str; 1]) -> Sealing<'a> {
-    Sealing { table: "user_credentials", column: "token_data", user, profile, row, service: row[0] }
+    Sealing {
+        table: "user_credentials",
+        column: "token_data",
+        user,
+        profile,
+        row,
+        service: row[0],
+        origin: "https://h",
+    }
 }
 
 #[test]
@@ -78,8 +86,10 @@ fn places() -> Vec<Sealing<'static>> {
         for user in ["anna", "ann", "ben"] {
             for profile in ["personal", "work", "*", "apersonal"] {
                 for row in [&["garmin"][..], &["google"], &["gar", "min"], &["garmin", ""], &[]] {
-                    for service in ["garmin", "google"] {
-                        places.push(Sealing { table, column, user, profile, row, service });
+                    for (service, origin) in
+                        [("garmin", "https://h"), ("google", "https://h"), ("garmin", "https://evil")]
+                    {
+                        places.push(Sealing { table, column, user, profile, row, service, origin });
                     }
                 }
             }
@@ -105,8 +115,8 @@ fn attack(seal: Seal<'_>, open: Open<'_>) -> Attack {
     for (index, place) in places.iter().enumerate() {
         let sealed = seal(place, b"a secret of some length");
         assert!(open(place, &sealed).is_ok());
-        // To other rows, users, profiles, services, columns, tables: a quarter of all pairs.
-        for other in places.iter().skip((index + 1) % 4).step_by(4).filter(|other| *other != place) {
+        // To other rows, users, profiles, services, origins, columns, tables: a part of all pairs.
+        for other in places.iter().skip((index + 1) % 9).step_by(9).filter(|other| *other != place) {
             found.swaps += 1;
             found.swaps_opened += usize::from(open(other, &sealed).is_ok());
         }

@@ -150,6 +150,7 @@ async fn what_was_moved_or_changed_in_the_database_does_not_open() {
     changes.extend(
         [
             "encryption_key_id = 'old'",
+            "origin = 'https://evil.example.org'",
             "token_data = set_byte(token_data, 0, 2)",
             "token_data = set_bit(token_data, 8, 1 - get_bit(token_data, 8))",
             "token_data = set_bit(token_data, 130, 1 - get_bit(token_data, 130))",
@@ -170,7 +171,7 @@ async fn what_was_moved_or_changed_in_the_database_does_not_open() {
         let listed = store.scoped(&anna, async |tx| credentials::list(tx, &vault).await).await.unwrap();
         let entry = listed.iter().find(|entry| entry.service.as_str() == "garmin").unwrap();
         assert_eq!((entry.unusable.clone(), &entry.last_four), (Some(REFUSED), &None), "{change}");
-        sqlx::query("update user_credentials set token_data = $1, encryption_key_id = 'new' where user_id = 'anna' and profile = 'personal' and service = 'garmin'")
+        sqlx::query("update user_credentials set token_data = $1, encryption_key_id = 'new', origin = 'https://mcp.example.org' where user_id = 'anna' and profile = 'personal' and service = 'garmin'")
             .bind(&original)
             .execute(&admin)
             .await
@@ -292,6 +293,32 @@ async fn each_profile_has_its_own_model_keys_and_a_broken_one_is_an_error() {
     bench.db.admin().execute(spoil).await.unwrap();
     assert!(matches!(keys(&work).await, Err(StoreError::Credential { why: Unusable::Unreadable(_), .. })));
     assert_eq!(keys(&anna).await.unwrap(), ["openai all-of-anna"]);
+}
+
+/// Ended anywhere, every row is whole under its old or its new key.
+#[tokio::test]
+async fn encrypting_anew_may_be_ended_anywhere() {
+    let bench = bench().await;
+    let (store, anna) = (&bench.db.store, owner("anna", "personal"));
+    let names: Vec<String> = (0..40).map(|number| format!("service-{number}")).collect();
+    for name in &names {
+        put(store, &vault(OLD), &anna, Reach::Profile, &token(name, "secret")).await.unwrap();
+    }
+    let both = vault(&format!("{NEW},{OLD}"));
+    let mut ended = 0;
+    for round in 0..60 {
+        let (store, both, anna) = (store.clone(), both.clone(), anna.clone());
+        let sweep = async move { store.scoped(&anna, async |tx| credentials::reencrypt(tx, &both).await).await };
+        let wait = std::time::Duration::from_micros(round * 400);
+        ended += usize::from(tokio::time::timeout(wait, sweep).await.is_err());
+    }
+    assert!(ended > 0, "some were ended");
+    let entries = store.scoped(&anna, async |tx| credentials::list(tx, &both).await).await.unwrap();
+    assert!(entries.len() == names.len() && entries.iter().all(|entry| entry.unusable.is_none()), "{entries:?}");
+    store.scoped(&anna, async |tx| credentials::reencrypt(tx, &both).await).await.unwrap();
+    for name in &names {
+        assert_eq!(read(store, &vault(NEW), &anna, name).await.unwrap().as_deref(), Some("secret"));
+    }
 }
 
 #[tokio::test]
