@@ -39,6 +39,14 @@ def whoami() -> dict:
 
 
 @server.tool(annotations=READS)
+async def whoami_later(tag: str, delay: int) -> dict:
+    """Who is calling, after so many milliseconds, with the caller's own tag."""
+    headers = get_http_headers(include_all=True)
+    await asyncio.sleep(delay / 1000)
+    return {"x-user": headers.get("x-user"), "authorization": headers.get("authorization"), "tag": tag}
+
+
+@server.tool(annotations=READS)
 def echo(message: str) -> str:
     """Say it back."""
     return f"Echo: {message}"

@@ -25,7 +25,7 @@ use tokio::time::{sleep, timeout};
 
 use super::database::{self, Reached};
 use super::embedded::Embedded;
-use super::{first_key, listening, profiles, vault};
+use super::{directory, first_key, listening, profiles, vault};
 use crate::app::App;
 use crate::auth::keys::Keys;
 use crate::config::Config;
@@ -88,9 +88,11 @@ async fn build(config: Config, reached: &Reached) -> Result<Built> {
         tasks: supervisor.tracker().clone(),
         stop: supervisor.stopping().clone(),
         child_env: config.mcp.child_env.clone(),
+        asks: true,
         ..Options::default()
     };
-    let bridges = Bridges::new(config.mcp.servers.clone(), options);
+    let directory = directory::directory(&store, &keys.vault, &config.mcp.servers);
+    let bridges = Bridges::new(config.mcp.servers.clone(), Some(directory), options);
     let engine = Engine::new(Parts {
         store: store.clone(),
         llm: llm(&config.model)?,
@@ -137,7 +139,7 @@ impl Ready {
     /// Serves until `shutdown` resolves, then ends everything in order.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<()> {
         let Self { app, new_key: _, new_key_file: _, mut embedded, replica } = self;
-        let listening = listening::keep_listening(replica, app.engine().clone(), app.keys().clone());
+        let listening = listening::keep_listening(replica, app.clone());
         let result = tokio::select! {
             () = serve_and_end(listener, app, shutdown) => Ok(()),
             // Holds the replica's lock until its runs are handed over: nobody takes it for dead before.

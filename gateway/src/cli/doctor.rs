@@ -143,7 +143,7 @@ async fn mcp_checks(config: &Config) -> Vec<Check> {
     let Ok(profile) = ProfileName::parse("personal") else { return checks };
     let scope = Scope::new(config.owner.user.clone(), profile, Role::Admin, Origin::Internal);
     let options = Options { child_env: config.mcp.child_env.clone(), ..Options::default() };
-    let bridges = Bridges::new(config.mcp.servers.clone(), options);
+    let bridges = Bridges::new(config.mcp.servers.clone(), None, options);
     checks.extend(bridges.check(&scope).await.into_iter().map(of_server));
     bridges.shutdown().await;
     if checks.is_empty() {

@@ -14,5 +14,7 @@ pub mod router;
 pub mod runs;
 pub mod sent;
 pub mod server;
+pub mod server_content;
+pub mod servers;
 mod stall;
 pub mod threads;

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
 use super::router::{Auth, ROUTES, Route};
-use super::{credentials, health, me, profiles, runs, sent, threads};
+use super::{credentials, health, me, profiles, runs, sent, server_content, servers, threads};
 use crate::app::App;
 use crate::problem;
 
@@ -37,6 +37,18 @@ use crate::problem;
         credentials::list,
         credentials::put,
         credentials::delete,
+        servers::list,
+        servers::add,
+        servers::get,
+        servers::change,
+        servers::remove,
+        servers::test,
+        server_content::tools,
+        server_content::accept,
+        server_content::resources,
+        server_content::read_resource,
+        server_content::prompts,
+        server_content::get_prompt,
     ),
     components(schemas(problem::Document))
 )]

@@ -3,11 +3,11 @@
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
-use axum::routing::{MethodRouter, delete, get, post, put};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use http::{Method, StatusCode};
 
 use super::openai::{chat, models};
-use super::{credentials, guard, health, me, openapi, profiles, runs, sent, threads};
+use super::{credentials, guard, health, me, openapi, profiles, runs, sent, server_content, servers, threads};
 use crate::app::App;
 use crate::problem::Problem;
 use crate::ws::upgrade;
@@ -52,6 +52,18 @@ pub const ROUTES: &[Route] = &[
     route(Method::GET, "/api/credentials", Auth::Key, || get(credentials::list)),
     route(Method::PUT, "/api/credentials/{service}", Auth::Key, || put(credentials::put)),
     route(Method::DELETE, "/api/credentials/{service}", Auth::Key, || delete(credentials::delete)),
+    route(Method::GET, "/api/servers", Auth::Key, || get(servers::list)),
+    route(Method::POST, "/api/servers", Auth::Key, || post(servers::add)),
+    route(Method::GET, "/api/servers/{name}", Auth::Key, || get(servers::get)),
+    route(Method::PATCH, "/api/servers/{name}", Auth::Key, || patch(servers::change)),
+    route(Method::DELETE, "/api/servers/{name}", Auth::Key, || delete(servers::remove)),
+    route(Method::POST, "/api/servers/{name}/test", Auth::Key, || post(servers::test)),
+    route(Method::GET, "/api/servers/{name}/tools", Auth::Key, || get(server_content::tools)),
+    route(Method::POST, "/api/servers/{name}/tools/{tool}/accept", Auth::Key, || post(server_content::accept)),
+    route(Method::GET, "/api/servers/{name}/resources", Auth::Key, || get(server_content::resources)),
+    route(Method::GET, "/api/servers/{name}/resources/read", Auth::Key, || get(server_content::read_resource)),
+    route(Method::GET, "/api/servers/{name}/prompts", Auth::Key, || get(server_content::prompts)),
+    route(Method::POST, "/api/servers/{name}/prompts/get", Auth::Key, || post(server_content::get_prompt)),
     route(Method::GET, "/v1/models", Auth::Key, || get(models::list)),
     route(Method::GET, "/v1/models/{id}", Auth::Key, || get(models::get)),
     route(Method::POST, "/v1/chat/completions", Auth::Key, || post(chat::complete)),

@@ -40,6 +40,7 @@ mod rest;
 mod run_limits;
 mod sent;
 mod server;
+mod servers;
 mod terminal;
 mod ws_ag_ui;
 mod ws_approvals;

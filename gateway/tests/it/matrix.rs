@@ -2,7 +2,7 @@
 //! profile of the same user. A foreign id must answer exactly like an unknown one. The routes come from the router's
 //! own table and the frames from the wire's, so a new one is red here until it is covered; the whole runs again with row security switched off.
 
-use adjutant::http::router::ROUTES;
+use adjutant::http::router::{ROUTES, Route};
 use adjutant::wire::client::FRAMES;
 use adjutant_core::ids::{ApprovalId, MessageId, RunId, ThreadId, ToolCallId};
 use adjutant_core::message::{Part, Role as MessageRole};
@@ -84,6 +84,10 @@ async fn move_in(server: &TestServer) -> Belongings {
         request: RunRequest::default(),
     };
     let accepted = engine.submit(&scope, submission).await.unwrap();
+    let anna = server.key("anna", "personal", Role::Personal).await;
+    let annas = json!({"name": "annas", "url": "https://mcp.example.com/"});
+    let added = server.request("POST", "/api/servers").header("x-api-key", &anna.secret).json(&annas);
+    assert_eq!(added.send().await.unwrap().status(), 201);
     let (approval, call) = loop {
         let live = tokio::time::timeout(std::time::Duration::from_secs(10), listener.next()).await;
         let Some(Live::Durable { events, .. }) = live.expect("the run asks") else { continue };
@@ -134,6 +138,8 @@ async fn every_route(town: &Town) {
             "/api/credentials/{service}" => ("garmin".to_owned(), "unheard-of".to_owned()),
             // Models belong to nobody.
             "/v1/models/{id}" => continue,
+            // Names, some of which need a body: below.
+            path if path.contains("{name}") => continue,
             other => panic!("the matrix does not cover {other}"),
         };
         for (who, key) in &town.strangers {
@@ -143,9 +149,10 @@ async fn every_route(town: &Town) {
             assert_eq!(foreign.0, 404, "{} {} for {who}", route.method, route.path);
         }
     }
+    every_server_route(town).await;
     // Names are the user's own: another user's key for all profiles finds anna's as little as one that nobody has.
     let ben = town.server.key("ben", "*", Role::Admin).await;
-    for route in ROUTES.iter().filter(|route| route.path.contains("{name}")) {
+    for route in ROUTES.iter().filter(|route| route.path.contains("{name}") && !is_servers(route)) {
         // A name that is free is one that may be made.
         if route.method == "PUT" {
             continue;
@@ -157,10 +164,45 @@ async fn every_route(town: &Town) {
         assert_eq!(foreign.0, 404, "{} {}", route.method, route.path);
     }
     for (who, key) in &town.strangers {
+        let servers = town.server.get("/api/servers", &key.secret).await;
+        let names: Vec<&Value> = servers.body["items"].as_array().unwrap().iter().map(|item| &item["name"]).collect();
+        assert_eq!(names, ["effects"], "{who}");
         let threads = town.server.get("/api/threads", &key.secret).await;
         assert_eq!(threads.body["items"], json!([]), "{who}");
         let credentials = town.server.get("/api/credentials", &key.secret).await;
         assert_eq!((credentials.status, &credentials.body["items"]), (200, &json!([])), "{who}");
+    }
+}
+
+fn is_servers(route: &Route) -> bool {
+    route.path.starts_with("/api/servers/{name}")
+}
+
+/// Servers are named by their owners: the name that anna gave hers means nothing to others.
+async fn every_server_route(town: &Town) {
+    let hash = json!({"hash": "0".repeat(64), "name": "x"});
+    for route in ROUTES.iter().filter(|route| is_servers(route)) {
+        for (who, key) in &town.strangers {
+            let mut answers = Vec::new();
+            for name in ["annas", "nobodys"] {
+                let path = route.path.replace("{name}", name).replace("{tool}", "count");
+                let path = if path.ends_with("/read") { format!("{path}?uri=x") } else { path };
+                let request = town.server.request(route.method.as_str(), &path).header("x-api-key", &key.secret);
+                let body = match (&route.method, route.path.rsplit('/').next()) {
+                    (&http::Method::PATCH, _) => Some(json!({"enabled": false})),
+                    (&http::Method::POST, Some("accept")) => Some(json!({"hash": hash["hash"]})),
+                    (&http::Method::POST, Some("get")) => Some(json!({"name": "x"})),
+                    _ => None,
+                };
+                let request = if let Some(body) = body { request.json(&body) } else { request };
+                let response = request.send().await.unwrap();
+                let status = response.status().as_u16();
+                let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
+                answers.push((status, response.text().await.unwrap().replace(&id, "REQUEST").replace(name, "NAME")));
+            }
+            assert_eq!(answers[0], answers[1], "{} {} for {who}", route.method, route.path);
+            assert_eq!(answers[0].0, 404, "{} {} for {who}", route.method, route.path);
+        }
     }
 }
 
@@ -278,6 +320,8 @@ async fn nothing_changed(town: &Town) {
     assert_eq!(run.body["state"], "waiting");
     let credentials = town.server.get("/api/credentials", &key.secret).await;
     assert_eq!(credentials.body["items"][0]["lastFour"], "0123");
+    let server = town.server.get("/api/servers/annas", &key.secret).await;
+    assert_eq!((server.status, &server.body["enabled"]), (200, &json!(true)));
     let path = format!("/api/threads/{}/messages", town.belongings.thread);
     let messages = town.server.get(&path, &key.secret).await;
     let items = messages.body["items"].as_array().unwrap().clone();

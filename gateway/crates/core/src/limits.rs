@@ -161,7 +161,7 @@ limits! {
     QUESTION_OPTIONS: usize = 100, items;
     /// Text that a person writes into one field.
     QUESTION_TEXT_CHARS: u64 = 4_000, characters;
-    /// One message from an MCP server; an answer in plain JSON over HTTP may have 16 MiB.
+    /// One message from an MCP server.
     MCP_MESSAGE_BYTES: usize = 4 * 1024 * 1024, bytes;
     /// One tool call.
     TOOL_CALL_TIME: u64 = 120_000, milliseconds;
@@ -173,6 +173,16 @@ limits! {
     MCP_LIST: u64 = 10_000, milliseconds;
     /// Tools of one MCP server; more are left out.
     MCP_TOOLS: usize = 256, items;
+    /// The definition of one tool as its owner is shown it; the rest is only hashed.
+    MCP_DEFINITION_BYTES: usize = 32 * 1024, bytes;
+    /// Servers that a profile of a user may add.
+    MCP_USER_SERVERS: i64 = 32, items;
+    /// Headers of one server that a user may fill from credentials.
+    MCP_HEADERS: usize = 16, items;
+    /// Definitions of one server's tools that are kept while they wait for their owner.
+    MCP_PINS: i64 = 256, items;
+    /// Questions that one tool call may ask a person.
+    MCP_QUESTIONS: usize = 16, items;
     /// A bridge without a call is closed.
     MCP_IDLE: u64 = 900_000, milliseconds;
     /// Longest wait before a dead MCP server is tried again.

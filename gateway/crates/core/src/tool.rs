@@ -54,7 +54,7 @@ pub struct ToolSpec {
 }
 
 /// Who brought the server of a tool: the consent policies differ.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AddedBy {
     /// The operator's `mcp.json`.
@@ -65,7 +65,7 @@ pub enum AddedBy {
 }
 
 /// What a server claims of a tool (MCP tool annotations). Absent means not claimed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Hints {
     pub read_only: Option<bool>,

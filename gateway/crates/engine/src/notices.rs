@@ -31,6 +31,7 @@ impl Engine {
             | Notice::Key(_)
             | Notice::Profile(_)
             | Notice::Credentials(_)
+            | Notice::Servers(_)
             | Notice::Other(_)
             | Notice::Lost => {}
         }

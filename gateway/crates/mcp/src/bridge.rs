@@ -1,20 +1,26 @@
-//! One user's connection to one server over time: made on first use, kept warm, made again with
+//! One owner's connection to one server over time: made on first use, kept warm, made again with
 //! growing pauses when it breaks, closed when nobody uses it. One task owns each awake bridge.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use adjutant_core::scope::UserId;
+use adjutant_core::scope::Owner;
 use adjutant_core::tool::{ToolError, ToolReply, ToolRequest};
 use parking_lot::Mutex;
 use rmcp::model::JsonObject;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::base::Base;
+use crate::directory::Pin;
 use crate::failure::CallFailure;
-use crate::session::{Known, Live, Session, follow, open};
+use crate::handshake::{Known, open};
+use crate::reading;
+use crate::session::{Live, Session, follow};
+use crate::tools::Entry;
 
 #[derive(Clone)]
 pub(crate) enum State {
@@ -33,8 +39,10 @@ pub(crate) enum State {
 
 pub(crate) struct Bridge {
     known: Arc<Known>,
-    user: UserId,
+    owner: Owner,
     base: Arc<Base>,
+    /// Ends this bridge for good.
+    stop: CancellationToken,
     state: watch::Sender<State>,
     attempts: AtomicU64,
     /// Ends a pause early.
@@ -52,10 +60,11 @@ struct Usage {
 }
 
 impl Bridge {
-    pub(crate) fn new(known: Arc<Known>, user: UserId, base: Arc<Base>) -> Self {
+    pub(crate) fn new(known: Arc<Known>, owner: Owner, base: Arc<Base>) -> Self {
         Self {
             known,
-            user,
+            owner,
+            stop: base.stop.child_token(),
             base,
             state: watch::Sender::new(State::Asleep),
             attempts: AtomicU64::new(0),
@@ -63,6 +72,11 @@ impl Bridge {
             patience: AtomicBool::new(true),
             usage: Mutex::new(Usage { running: 0, last: Instant::now(), awake: false }),
         }
+    }
+
+    /// Nobody may use it any more: its server was changed, switched off or removed.
+    pub(crate) fn retire(&self) {
+        self.stop.cancel();
     }
 
     pub(crate) fn server(&self) -> &str {
@@ -83,7 +97,7 @@ impl Bridge {
     pub(crate) fn wake(self: &Arc<Self>) {
         let mut usage = self.usage.lock();
         usage.last = Instant::now();
-        if !usage.awake && !self.base.stop.is_cancelled() {
+        if !usage.awake && !self.stop.is_cancelled() {
             usage.awake = true;
             self.begin_attempt();
             self.base.spawn(Arc::clone(self).run());
@@ -130,6 +144,7 @@ impl Bridge {
                         }
                     },
                     State::Asleep if self.base.stop.is_cancelled() => return Err("the gateway is stopping".to_owned()),
+                    State::Asleep if self.stop.is_cancelled() => return Err("it was changed or removed".to_owned()),
                     State::Asleep | State::Ready(_) => {}
                 }
                 if state.changed().await.is_err() {
@@ -144,6 +159,7 @@ impl Bridge {
         self: &Arc<Self>,
         request: &ToolRequest,
         arguments: JsonObject,
+        pins: Option<&HashMap<String, Pin>>,
     ) -> Result<ToolReply, ToolError> {
         let _running = Running::begin(self);
         let limits = &self.base.options.limits;
@@ -153,10 +169,20 @@ impl Bridge {
         loop {
             let session = self.connected(limits.grace).await;
             let session = session.map_err(|reason| ToolError::Unavailable(unavailable(server, &reason)))?;
-            if !session.tools().has(&request.tool) {
-                return Err(ToolError::Unavailable(format!("the MCP server {server:?} has no such tool")));
+            let tools = session.tools();
+            match tools.get(&request.tool) {
+                None if request.tool == reading::TOOL && session.offers_resources() => {
+                    return Ok(session.read(&arguments, limits).await);
+                }
+                None => return Err(ToolError::Unavailable(format!("the MCP server {server:?} has no such tool"))),
+                // Also when it changed after it was offered.
+                Some(entry) if !is_accepted(pins, entry) => {
+                    let reason = "defines this tool in a new way, which its owner has not accepted yet";
+                    return Err(ToolError::Unavailable(format!("the MCP server {server:?} {reason}")));
+                }
+                Some(_) => {}
             }
-            match session.call(&request.tool, arguments.clone(), limit, limits.result_bytes).await {
+            match session.call(&request.tool, arguments.clone(), limit, request.door.clone()).await {
                 Ok(reply) => return Ok(reply),
                 // The request certainly did not run: a fresh session may take it, once.
                 Err(CallFailure::NotSent(_)) if !sent_before => {
@@ -188,8 +214,8 @@ impl Bridge {
         loop {
             let opened = tokio::select! {
                 biased;
-                () = self.base.stop.cancelled() => return self.stopped(),
-                opened = Box::pin(open(&self.known, &self.user, &self.base)) => opened,
+                () = self.stop.cancelled() => return self.stopped(),
+                opened = Box::pin(open(&self.known, &self.owner, &self.base)) => opened,
             };
             let (reason, lost) = match opened {
                 Ok(live) => {
@@ -208,7 +234,7 @@ impl Bridge {
                 }
                 Err(reason) => (reason, false),
             };
-            tracing::warn!(mcp.server = self.server(), user.id = %self.user, reason, "an MCP server is not connected");
+            tracing::warn!(mcp.server = self.server(), user.id = %self.owner.user, reason, "an MCP server is not connected");
             failures = failures.saturating_add(1);
             // A connection that broke is made again at once; one that keeps breaking is not.
             if !(lost && failures == 1) {
@@ -216,7 +242,7 @@ impl Bridge {
                 self.wait(reason.into());
                 let pause = limits.first_backoff.saturating_mul(1 << (failures - 1).min(16)).min(limits.backoff);
                 tokio::select! {
-                    () = self.base.stop.cancelled() => return self.stopped(),
+                    () = self.stop.cancelled() => return self.stopped(),
                     () = self.poke.notified() => {}
                     () = sleep(pause) => {}
                 }
@@ -243,7 +269,7 @@ impl Bridge {
         let end = loop {
             let idle_at = self.usage.lock().last + limits.idle;
             tokio::select! {
-                () = self.base.stop.cancelled() => break End::Stopped,
+                () = self.stop.cancelled() => break End::Stopped,
                 reason = live.end() => break End::Lost(reason),
                 reason = &mut listing => match reason {
                     // Other calls may be the reason for the silence, and they are worth more.
@@ -317,6 +343,12 @@ async fn relist(session: &Session, limits: &crate::options::Limits) -> Option<St
             None
         }
     }
+}
+
+/// Whether the owner knows the tool as it is. Without a directory nobody keeps account.
+pub(crate) fn is_accepted(pins: Option<&HashMap<String, Pin>>, entry: &Entry) -> bool {
+    let Some(pins) = pins else { return true };
+    pins.get(&entry.spec.tool).is_some_and(|pin| pin.accepted == Some(entry.definition.hash))
 }
 
 fn unavailable(server: &str, reason: &str) -> String {

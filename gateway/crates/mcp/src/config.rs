@@ -6,11 +6,14 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use adjutant_core::credential::HeaderMapping;
+use adjutant_core::tool::AddedBy;
 use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
+use crate::egress::Network;
 use crate::expand::{Lookup, expand};
 
 /// Servers of one file; more are refused.
@@ -36,6 +39,7 @@ pub struct Server {
     /// How long one tool call may take, if the operator says so.
     pub timeout: Option<Duration>,
     pub transport: Transport,
+    pub added_by: AddedBy,
 }
 
 /// How a session with the server begins.
@@ -76,6 +80,9 @@ pub struct Http {
     pub url: Url,
     /// Marked sensitive, so that no `Debug` shows them.
     pub headers: HashMap<HeaderName, HeaderValue>,
+    pub network: Network,
+    /// Which credential of each user goes along; without a mapping, one that is named like the server.
+    pub credential: Option<HeaderMapping>,
 }
 
 impl fmt::Debug for Http {
@@ -129,7 +136,7 @@ pub fn parse(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Serv
     for (name, value) in entries {
         let mut entry = Entry { name: &name, lookup, faults: Vec::new(), warnings: Vec::new() };
         match entry.read(value) {
-            Some(Reading::On(server)) if entry.faults.is_empty() => servers.enabled.push(server),
+            Some(Reading::On(server)) if entry.faults.is_empty() => servers.enabled.push(*server),
             Some(Reading::Off) if entry.faults.is_empty() => servers.disabled.push(name.clone()),
             _ => {}
         }
@@ -143,7 +150,7 @@ pub fn parse(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Serv
 }
 
 enum Reading {
-    On(Server),
+    On(Box<Server>),
     Off,
 }
 
@@ -189,7 +196,9 @@ impl Entry<'_> {
             }
         };
         self.warnings.extend(fields.keys().map(|key| format!("the key {key:?} is not known and was ignored")));
-        Some(Reading::On(Server { name: self.name.to_owned(), lifecycle, timeout, transport: transport? }))
+        let added_by = AddedBy::Operator;
+        let server = Server { name: self.name.to_owned(), lifecycle, timeout, transport: transport?, added_by };
+        Some(Reading::On(Box::new(server)))
     }
 
     fn stdio(&mut self, fields: &mut Map<String, Value>) -> Option<Stdio> {
@@ -223,6 +232,13 @@ impl Entry<'_> {
 
     fn http(&mut self, fields: &mut Map<String, Value>) -> Option<Http> {
         let url = self.text("`url`", fields.remove("url")?);
+        let credential = match fields.remove("credential") {
+            None => None,
+            Some(mapping) => match HeaderMapping::read(self.name, &mapping) {
+                Ok(mapping) => Some(mapping),
+                Err(reason) => self.fault(&format!("`credential` {reason}")),
+            },
+        };
         let mut headers = HashMap::new();
         for (name, value) in self.pairs(fields, "headers")? {
             let parsed = HeaderName::try_from(name.as_str()).ok().zip(HeaderValue::try_from(value).ok());
@@ -238,7 +254,9 @@ impl Entry<'_> {
             }
         }
         match Url::parse(&url?) {
-            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Some(Http { url, headers }),
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
+                Some(Http { url, headers, network: Network::Anywhere, credential })
+            }
             _ => self.fault("`url` must be an http or https address"),
         }
     }
@@ -307,7 +325,7 @@ impl Entry<'_> {
 }
 
 /// Headers that the transport sets itself.
-const RESERVED: &[&str] = &[
+pub(crate) const RESERVED: &[&str] = &[
     "accept",
     "connection",
     "content-length",
@@ -320,7 +338,7 @@ const RESERVED: &[&str] = &[
 ];
 
 /// `__` divides server and tool in a tool's name, so that it must not occur in a server's.
-fn check_name(name: &str) -> Result<(), String> {
+pub fn check_name(name: &str) -> Result<(), String> {
     let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-' || c == b'_';
     let fits = (1..=NAME_MAX).contains(&name.len()) && name.bytes().all(plain);
     if fits && !name.contains("__") && !name.ends_with('_') {

@@ -6,6 +6,8 @@ use rmcp::service::{ClientInitializeError, ServiceError};
 use rmcp::transport::DynamicTransportError;
 use rmcp::transport::streamable_http_client::StreamableHttpError;
 
+use crate::egress::was_refused;
+
 /// A server's own words in a sentence.
 const WORDS: usize = 500;
 
@@ -126,6 +128,9 @@ fn transport(error: &DynamicTransportError) -> Transport {
         return Transport::Broken("the connection broke".to_owned());
     };
     match error {
+        Http::Client(error) if was_refused(error) => Transport::Unreachable(
+            "its address is not a public one, and no admin has allowed that for this server".to_owned(),
+        ),
         Http::Client(error) if error.is_connect() || error.is_builder() => {
             Transport::Unreachable("it could not be reached".to_owned())
         }
@@ -134,11 +139,7 @@ fn transport(error: &DynamicTransportError) -> Transport {
         Http::InsufficientScope(_) => status(403),
         Http::SessionExpired => Transport::Session("it ended the session".to_owned()),
         Http::ResponseBodyTooLarge { .. } => Transport::Broken("it sent an answer that is too large".to_owned()),
-        Http::UnexpectedServerResponse(text) => match http_status(text) {
-            Some(code) => status(code),
-            None => Transport::Broken("it answered with something that is not MCP".to_owned()),
-        },
-        Http::UnexpectedContentType(_) | Http::Deserialize(_) => {
+        Http::UnexpectedServerResponse(_) | Http::UnexpectedContentType(_) | Http::Deserialize(_) => {
             Transport::Broken("it answered with something that is not MCP".to_owned())
         }
         _ => Transport::Broken("the connection broke".to_owned()),
@@ -157,13 +158,10 @@ fn status(code: u16) -> Transport {
     }
 }
 
-/// rmcp has no field for a status outside 429 and 5xx; its text begins with it.
-fn http_status(text: &str) -> Option<u16> {
-    text.strip_prefix("HTTP ")?.get(..3)?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use rmcp::transport::streamable_http_client::HttpStatusError;
+
     use super::*;
 
     fn sent(error: StreamableHttpError<reqwest::Error>) -> CallFailure {
@@ -171,8 +169,8 @@ mod tests {
         call(ServiceError::TransportSend(DynamicTransportError::from_parts("http", id, Box::new(error))))
     }
 
-    fn unexpected(text: &'static str) -> CallFailure {
-        sent(StreamableHttpError::UnexpectedServerResponse(text.into()))
+    fn answered_with(code: u16) -> CallFailure {
+        sent(HttpStatusError::new(code, None).into())
     }
 
     #[test]
@@ -180,10 +178,10 @@ mod tests {
         assert!(matches!(sent(StreamableHttpError::SessionExpired), CallFailure::NotSent(_)));
         assert!(matches!(sent(StreamableHttpError::SessionRecoveryTimeout), CallFailure::Lost(_)));
         assert!(matches!(sent(StreamableHttpError::UnexpectedEndOfStream), CallFailure::Lost(_)));
-        assert!(matches!(unexpected("HTTP 307 Temporary Redirect: x"), CallFailure::Unavailable(_)));
-        assert!(matches!(unexpected("HTTP 400 Bad Request: x"), CallFailure::Refused(_)));
-        assert!(matches!(unexpected("HTTP 500: x"), CallFailure::Lost(_)));
-        assert!(matches!(unexpected("could not parse JSON"), CallFailure::Lost(_)));
+        assert!(matches!(answered_with(307), CallFailure::Unavailable(_)));
+        assert!(matches!(answered_with(400), CallFailure::Refused(_)));
+        assert!(matches!(answered_with(500), CallFailure::Lost(_)));
+        assert!(matches!(sent(StreamableHttpError::UnexpectedServerResponse("x".into())), CallFailure::Lost(_)));
         assert!(matches!(call(ServiceError::TransportClosed), CallFailure::Lost(_)));
     }
 

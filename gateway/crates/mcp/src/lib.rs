@@ -1,14 +1,22 @@
-//! MCP client bridges: a [`adjutant_core::tool::ToolSource`] over the operator's servers, with one
-//! warm session per (user, server). Reads no environment, knows no table, decides no consent.
+//! MCP client bridges: a [`adjutant_core::tool::ToolSource`] over the operator's servers and users' own, with
+//! one warm session per (user, profile, server). Reads no environment, knows no table, decides no consent.
 
 mod base;
 mod bridge;
+mod calls;
 pub mod config;
+pub mod content;
+pub mod directory;
+pub mod egress;
+mod elicit;
 mod expand;
 mod failure;
+mod handler;
+mod handshake;
 mod http;
 pub mod options;
 pub mod pool;
+mod reading;
 mod reply;
 mod session;
 mod stdio;

@@ -7,6 +7,8 @@ use adjutant_core::limits;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::egress::Lookup;
+
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Every task of this crate runs here.
@@ -16,6 +18,10 @@ pub struct Options {
     /// All that a stdio server inherits besides its configured `env`: `PATH`, `HOME`, `LANG`, `TZ`.
     /// The gateway's own secrets must not be among them.
     pub child_env: Vec<(String, String)>,
+    /// Somebody may answer a tool's questions: sessions announce it.
+    pub asks: bool,
+    /// How the names of users' servers become addresses.
+    pub lookup: Lookup,
     pub limits: Limits,
 }
 

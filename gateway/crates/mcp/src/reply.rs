@@ -52,6 +52,15 @@ pub(crate) fn from_result(result: &CallToolResult, limit: usize) -> ToolReply {
     out.reply(result.is_error.unwrap_or(false))
 }
 
+/// Text that was put together from a server's words.
+pub(crate) fn from_lines(lines: &[String], is_error: bool, limit: usize) -> ToolReply {
+    let mut out = Capped::new(limit);
+    for line in lines {
+        out.line(line);
+    }
+    out.reply(is_error)
+}
+
 /// An error that the server gave as its answer.
 pub(crate) fn from_error(text: &str, limit: usize) -> ToolReply {
     let mut out = Capped::new(limit);

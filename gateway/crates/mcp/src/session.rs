@@ -1,54 +1,43 @@
-//! One live connection: the handshake, the list of tools, calls. Knows nothing of reconnecting.
+//! One live connection: the list of tools, calls, resources and prompts. Knows nothing of reconnecting.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use adjutant_core::scope::UserId;
-use adjutant_core::tool::ToolReply;
-use futures::FutureExt;
+use adjutant_core::question::CallDoor;
+use adjutant_core::tool::{AddedBy, ToolReply};
 use futures::future::{BoxFuture, Fuse, FusedFuture, pending};
 use parking_lot::RwLock;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, ClientCapabilities, ClientConfig, Implementation, JsonObject,
-    PaginatedRequestParams, ProtocolVersion, SubscriptionFilter,
+    CallToolRequest, CallToolRequestParams, CancelledNotification, CancelledNotificationParam, ClientNotification,
+    ClientRequest, InputRequest, InputRequiredResult, JsonObject, PaginatedRequestParams, RequestId, RequestMetaObject,
+    ServerResult, SubscriptionFilter,
 };
-use rmcp::service::{
-    ClientCacheConfig, ClientInitializeError, ClientLifecycleMode, ClientServiceExt, NotificationContext,
-    RunningService, RunningServiceCancellationToken,
-};
-use rmcp::{ClientHandler, Peer, RoleClient};
+use rmcp::service::{PeerRequestOptions, RunningServiceCancellationToken, ServiceError};
+use rmcp::{Peer, RoleClient};
+use serde_json::Value;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::base::Base;
-use crate::config::{Lifecycle, Server, Transport};
-use crate::failure::{CallFailure, Initialize, Refusal, call as call_failure, handshake as handshake_refusal};
-use crate::http::transport as http_transport;
+use crate::calls::{Budget, Call, Calls};
+use crate::config::Server;
+use crate::elicit;
+use crate::failure::{CallFailure, call as call_failure};
+use crate::handler::capabilities;
 use crate::options::Limits;
 use crate::reply;
-use crate::stdio::{Watched, start};
+use crate::stdio::Watched;
 use crate::tools::Tools;
 
 /// Pages of one listing; a server that goes on for ever is cut here.
-const PAGES: usize = 64;
-
-/// A server and what was learned about it, shared by all users' bridges to it.
-pub(crate) struct Known {
-    pub(crate) config: Server,
-    /// It took `initialize` and not the stateless greeting: the next connection asks that at once.
-    /// Otherwise each one would wait out the library's 10 s for a server that ignores what it does
-    /// not know.
-    initialize_first: AtomicBool,
-}
-
-impl Known {
-    pub(crate) fn new(config: Server) -> Self {
-        Self { config, initialize_first: AtomicBool::new(false) }
-    }
-}
+pub(crate) const PAGES: usize = 64;
+/// Times that one call may be sent because its server wants to know more, or wants to be asked again.
+const ROUNDS: u32 = 12;
+/// The pause before a server that only wants to be asked again is; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why the tools could not be read.
 pub(crate) struct ListFailure {
@@ -58,179 +47,76 @@ pub(crate) struct ListFailure {
 }
 
 pub(crate) struct Session {
-    peer: Peer<RoleClient>,
+    pub(crate) peer: Peer<RoleClient>,
     server: String,
+    added_by: AddedBy,
+    base: Arc<Base>,
+    calls: Arc<Calls>,
     /// Cancelled when the connection is known to be of no more use.
     pub(crate) gone: CancellationToken,
     /// The server says that its tools changed, or somebody doubts that it is well.
     pub(crate) changed: Arc<Notify>,
     tools: RwLock<Arc<Tools>>,
+    /// It does not only know of resources, as many a library says for its servers, but has some.
+    offers_resources: AtomicBool,
 }
 
 /// A session and what its keeper needs: how to end it and how to learn that it has ended.
 pub(crate) struct Live {
     pub(crate) session: Arc<Session>,
-    ended: Fuse<BoxFuture<'static, ()>>,
-    cancel: RunningServiceCancellationToken,
-    child: Option<Watched>,
-}
-
-/// Connects and lists the tools.
-pub(crate) async fn open(known: &Known, user: &UserId, base: &Base) -> Result<Live, String> {
-    let limits = &base.options.limits;
-    let attempt = Attempt { known, base, changed: Arc::default() };
-    let (running, child) = attempt.connect().await.map_err(|refusal| refusal.reason)?;
-    // The list is kept here; a copy in the library would answer for a server that is dead.
-    running.set_response_cache_config(ClientCacheConfig::disabled()).await;
-    let gone = child.as_ref().map_or_else(CancellationToken::new, |child| child.gone.clone());
-    let session = Arc::new(Session {
-        peer: running.peer().clone(),
-        server: known.config.name.clone(),
-        gone,
-        changed: attempt.changed,
-        tools: RwLock::default(),
-    });
-    let cancel = running.cancellation_token();
-    let ended = async move {
-        let _ = running.waiting().await;
-    };
-    let ended = ended.boxed().fuse();
-    let mut live = Live { session, ended, cancel, child };
-    if let Err(failure) = live.session.refresh(limits).await {
-        let reason = match &mut live.child {
-            Some(child) if child.gone.is_cancelled() => child.epitaph().await,
-            _ => failure.reason,
-        };
-        live.close(limits.kill_grace).await;
-        return Err(reason);
-    }
-    let protocol = live.session.peer.peer_info().map(|info| info.protocol_version.to_string());
-    tracing::info!(
-        mcp.server = known.config.name,
-        user.id = %user,
-        mcp.tools = live.session.tools().specs.len(),
-        mcp.protocol = protocol,
-        "connected to an MCP server"
-    );
-    Ok(live)
-}
-
-type Running = RunningService<RoleClient, Handler>;
-
-struct Attempt<'a> {
-    known: &'a Known,
-    base: &'a Base,
-    changed: Arc<Notify>,
-}
-
-impl Attempt<'_> {
-    /// `Auto` with two corrections. A server that takes offence at the stateless greeting (ends,
-    /// answers nonsense, answers too late) gets `initialize` on a fresh connection; and what worked
-    /// is remembered, so that nobody waits for the probe twice.
-    async fn connect(&self) -> Result<(Running, Option<Watched>), Refusal> {
-        let first = &self.known.initialize_first;
-        let mode = match self.known.config.lifecycle {
-            Lifecycle::Auto if first.load(Ordering::Relaxed) => Lifecycle::Initialize,
-            configured => configured,
-        };
-        let connected = match self.greet(mode).await {
-            Err(refusal) if mode == Lifecycle::Auto && refusal.initialize == Initialize::Now => {
-                self.greet(Lifecycle::Initialize).await
-            }
-            other => other,
-        };
-        // A failed attempt forgets, so that a server that was replaced by a newer one is found out.
-        let initialize = match &connected {
-            Ok((running, _)) => running.peer_info().is_some_and(|info| info.protocol_version.has_initialize()),
-            Err(refusal) => mode == Lifecycle::Auto && refusal.initialize == Initialize::NextTime,
-        };
-        first.store(initialize, Ordering::Relaxed);
-        connected
-    }
-
-    async fn greet(&self, mode: Lifecycle) -> Result<(Running, Option<Watched>), Refusal> {
-        match &self.known.config.transport {
-            Transport::Stdio(config) => {
-                let name = &self.known.config.name;
-                let (transport, mut child) = start(name, config, self.base).map_err(Refusal::new)?;
-                let greeted = self.handshake(self.handler().serve_with_lifecycle(transport, lifecycle(mode))).await;
-                match greeted {
-                    Ok(running) => Ok((running, Some(child))),
-                    Err(refusal) if child.gone.is_cancelled() => {
-                        let reason = format!("{} while being greeted", child.epitaph().await);
-                        Err(Refusal { reason, ..refusal })
-                    }
-                    Err(refusal) => Err(refusal),
-                }
-            }
-            Transport::Http(config) => {
-                let door =
-                    self.base.door.as_ref().ok_or_else(|| Refusal::new("HTTPS could not be set up on this machine"))?;
-                let transport = http_transport(door, config, &self.base.options.limits);
-                let greeted = self.handshake(self.handler().serve_with_lifecycle(transport, lifecycle(mode))).await;
-                greeted.map(|running| (running, None))
-            }
-        }
-    }
-
-    async fn handshake(
-        &self,
-        greeting: impl Future<Output = Result<Running, ClientInitializeError>>,
-    ) -> Result<Running, Refusal> {
-        let limit = self.base.options.limits.connect;
-        match timeout(limit, Box::pin(greeting)).await {
-            Ok(Ok(running)) => Ok(running),
-            Ok(Err(error)) => Err(handshake_refusal(&error)),
-            Err(_) => {
-                let reason = format!("it did not answer the greeting within {limit:?}");
-                Err(Refusal { reason, initialize: Initialize::NextTime })
-            }
-        }
-    }
-
-    fn handler(&self) -> Handler {
-        Handler { changed: Arc::clone(&self.changed) }
-    }
-}
-
-fn lifecycle(mode: Lifecycle) -> ClientLifecycleMode {
-    let preferred_versions = vec![ProtocolVersion::V_2026_07_28];
-    match mode {
-        Lifecycle::Initialize => ClientLifecycleMode::Initialize,
-        Lifecycle::Stateless => ClientLifecycleMode::Discover { preferred_versions },
-        Lifecycle::Auto => ClientLifecycleMode::Auto {
-            preferred_versions,
-            legacy_version: Some(ProtocolVersion::LATEST_WITH_INITIALIZE),
-        },
-    }
-}
-
-/// What a server may ask of us: nothing but a ping. Elicitation, sampling and roots are not offered.
-pub(crate) struct Handler {
-    changed: Arc<Notify>,
-}
-
-impl ClientHandler for Handler {
-    fn get_info(&self) -> ClientConfig {
-        let adjutant = Implementation::new("adjutant", env!("CARGO_PKG_VERSION"));
-        let mut info = ClientConfig::new(ClientCapabilities::default(), adjutant);
-        // The library would announce the newest version, which knows no `initialize`, inside one.
-        info.protocol_version = ProtocolVersion::LATEST_WITH_INITIALIZE;
-        info
-    }
-
-    async fn on_tool_list_changed(&self, _: NotificationContext<RoleClient>) {
-        self.changed.notify_one();
-    }
+    pub(crate) ended: Fuse<BoxFuture<'static, ()>>,
+    pub(crate) cancel: RunningServiceCancellationToken,
+    pub(crate) child: Option<Watched>,
 }
 
 impl Session {
+    pub(crate) fn new(
+        peer: Peer<RoleClient>,
+        server: &Server,
+        base: &Arc<Base>,
+        gone: CancellationToken,
+        changed: Arc<Notify>,
+        calls: Arc<Calls>,
+    ) -> Self {
+        Self {
+            peer,
+            server: server.name.clone(),
+            added_by: server.added_by,
+            base: Arc::clone(base),
+            calls,
+            gone,
+            changed,
+            tools: RwLock::default(),
+            offers_resources: AtomicBool::new(false),
+        }
+    }
+
     pub(crate) fn is_gone(&self) -> bool {
         self.gone.is_cancelled() || self.peer.is_transport_closed()
     }
 
     pub(crate) fn tools(&self) -> Arc<Tools> {
         Arc::clone(&self.tools.read())
+    }
+
+    pub(crate) fn protocol(&self) -> Option<String> {
+        self.peer.peer_info().map(|info| info.protocol_version.to_string())
+    }
+
+    pub(crate) fn added_by(&self) -> AddedBy {
+        self.added_by
+    }
+
+    pub(crate) fn has_resources(&self) -> bool {
+        self.peer.peer_info().is_some_and(|info| info.capabilities.resources.is_some())
+    }
+
+    pub(crate) fn offers_resources(&self) -> bool {
+        self.offers_resources.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn has_prompts(&self) -> bool {
+        self.peer.peer_info().is_some_and(|info| info.capabilities.prompts.is_some())
     }
 
     /// Reads the list of tools again. On failure the old list stays.
@@ -240,7 +126,9 @@ impl Session {
             silent: true,
         })?;
         let tools = listed.map_err(|reason| ListFailure { reason, silent: false })?;
-        *self.tools.write() = Arc::new(Tools::accept(&self.server, tools, limits));
+        *self.tools.write() = Arc::new(Tools::accept(&self.server, self.added_by, tools, limits));
+        let any = self.has_resources() && self.resources(limits).await.is_ok_and(|found| !found.is_empty());
+        self.offers_resources.store(any, Ordering::Relaxed);
         Ok(())
     }
 
@@ -272,26 +160,103 @@ impl Session {
         tool: &str,
         arguments: JsonObject,
         limit: Duration,
-        result_bytes: usize,
+        door: CallDoor,
     ) -> Result<ToolReply, CallFailure> {
-        let request = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
-        let answer = timeout(limit, Box::pin(self.peer.call_tool_once(request))).await.map_err(|_| {
+        let call = Call::new(door);
+        let mut budget = Budget::new(limit, &call);
+        let result_bytes = self.base.options.limits.result_bytes;
+        let late = || {
             // Is it only this call, or the whole server?
             self.changed.notify_one();
             CallFailure::Lost(format!("no answer within {limit:?}"))
-        })?;
-        match answer {
-            Ok(CallToolResponse::Complete(result)) => Ok(reply::from_result(&result, result_bytes)),
-            Ok(CallToolResponse::InputRequired(_)) => {
-                Ok(reply::from_error("the tool asks for more input, which is not supported here", result_bytes))
+        };
+        let mut request = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
+        let mut pause = FIRST_PAUSE;
+        for _ in 0..ROUNDS {
+            let sent = self.send(request.clone(), &call);
+            let answer = budget.spend(sent).await.ok_or_else(late)?;
+            let wanted = match answer {
+                Ok(ServerResult::CallToolResult(result)) => return Ok(reply::from_result(&result, result_bytes)),
+                Ok(ServerResult::InputRequiredResult(wanted)) => wanted,
+                Ok(ServerResult::CreateTaskResult(_)) => {
+                    let reason = "it went on in the background, which is not supported here";
+                    return Err(CallFailure::Lost(reason.to_owned()));
+                }
+                Ok(_) => return Err(call_failure(ServiceError::UnexpectedResponse)),
+                Err(error) => {
+                    return match call_failure(error) {
+                        CallFailure::Answered(text) => Ok(reply::from_error(&text, result_bytes)),
+                        failure => Err(failure),
+                    };
+                }
+            };
+            let Ok(responses) = answers(&call, &wanted).await else {
+                return Ok(reply::from_error("the tool asks for something that is not offered here", result_bytes));
+            };
+            if responses.is_empty() {
+                budget.spend(sleep(pause)).await.ok_or_else(late)?;
+                pause *= 2;
             }
-            Ok(_) => Err(CallFailure::Lost("it went on in the background, which is not supported here".to_owned())),
-            Err(error) => match call_failure(error) {
-                CallFailure::Answered(text) => Ok(reply::from_error(&text, result_bytes)),
-                failure => Err(failure),
-            },
+            request.input_responses = (!responses.is_empty()).then(|| responses.into_iter().collect());
+            request.request_state = wanted.request_state;
         }
+        Ok(reply::from_error("the tool asked for more input too often", result_bytes))
     }
+
+    /// One request of a call, and its answer.
+    async fn send(&self, params: CallToolRequestParams, call: &Arc<Call>) -> Result<ServerResult, ServiceError> {
+        let stateless = self.peer.peer_info().is_some_and(|info| !info.protocol_version.has_initialize());
+        let mut options = PeerRequestOptions::no_options();
+        // Where each request says what its client can do, it says so for this very call.
+        if stateless && self.base.options.asks && !call.answers() {
+            let mut meta = RequestMetaObject::new();
+            meta.set_client_capabilities(capabilities(false));
+            options = options.with_meta(meta);
+        }
+        let request = ClientRequest::CallToolRequest(CallToolRequest::new(params));
+        let handle = {
+            let _sending = self.calls.sending.lock().await;
+            let handle = self.peer.send_request_with_option(request, options).await?;
+            self.calls.enter(handle.id.clone(), handle.progress_token.clone(), call);
+            handle
+        };
+        let mut under_way = UnderWay { session: self, id: handle.id.clone(), answered: false };
+        let answer = handle.await_response().await;
+        under_way.answered = true;
+        answer
+    }
+}
+
+/// A request without an answer yet. Dropping it tells the server that nobody waits for one.
+struct UnderWay<'a> {
+    session: &'a Session,
+    id: RequestId,
+    answered: bool,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.session.calls.leave(&self.id);
+        if self.answered || self.session.is_gone() {
+            return;
+        }
+        let peer = self.session.peer.clone();
+        let cancelled = CancelledNotification::new(CancelledNotificationParam::new(Some(self.id.clone()), None));
+        self.session.base.spawn(async move {
+            let _ = peer.send_notification(ClientNotification::CancelledNotification(cancelled)).await;
+        });
+    }
+}
+
+/// What a server asked for instead of an answer. An error where something else than a form is wanted.
+async fn answers(call: &Call, wanted: &InputRequiredResult) -> Result<Vec<(String, Value)>, ()> {
+    let mut responses = Vec::new();
+    for (key, request) in wanted.input_requests.iter().flatten() {
+        let InputRequest::Elicitation(request) = request else { return Err(()) };
+        let result = elicit::put(call, request.params.clone()).await;
+        responses.push((key.clone(), serde_json::to_value(result).map_err(|_| ())?));
+    }
+    Ok(responses)
 }
 
 impl Live {

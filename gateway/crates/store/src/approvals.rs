@@ -157,6 +157,20 @@ pub async fn allowed_always(tx: &mut Tx, agent: &str) -> Result<Vec<(String, Str
     Ok(rows.into_iter().map(|row| (row.server, row.tool)).collect())
 }
 
+/// Forgets what was allowed of a server: the next one of that name is a new one.
+pub async fn forget_server(tx: &mut Tx, server: &str) -> Result<(), StoreError> {
+    let owner = tx.owner().clone();
+    sqlx::query!(
+        "delete from tool_consents where user_id = $1 and profile = $2 and server = $3",
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        server,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
 struct Row {
     id: Uuid,
     run_id: Uuid,

@@ -34,6 +34,8 @@ pub enum Notice {
     Thread(ThreadNews),
     /// A user stored or deleted a credential: what was made with the old one ends.
     Credentials(UserId),
+    /// The MCP servers of a user changed.
+    Servers(UserId),
     /// Another replica of this number lives.
     Peer(i32),
     /// What a newer replica may say.
@@ -177,6 +179,7 @@ fn parse_known(payload: &str) -> Option<Notice> {
         }
         ["run", id] => Notice::Run(id.parse().ok()?),
         ["credentials", user] => Notice::Credentials(UserId::parse(user).ok()?),
+        ["servers", user] => Notice::Servers(UserId::parse(user).ok()?),
         ["peer", number] => Notice::Peer(number.parse().ok()?),
         ["thread", thread, owner, first, last, replica] => Notice::Thread(ThreadNews {
             thread: thread.parse().ok()?,
@@ -200,6 +203,7 @@ mod tests {
         assert_eq!(parse("key abcd"), Notice::Key("abcd".to_owned()));
         assert_eq!(parse(&format!("run {run}")), Notice::Run(run));
         assert_eq!(parse("credentials anna"), Notice::Credentials(UserId::parse("anna").unwrap()));
+        assert_eq!(parse("servers anna"), Notice::Servers(UserId::parse("anna").unwrap()));
         assert_eq!(parse("peer 7"), Notice::Peer(7));
         let owner = Owner { user: UserId::parse("anna").unwrap(), profile: ProfileName::parse("work").unwrap() };
         assert_eq!(parse("profile anna work"), Notice::Profile(owner));

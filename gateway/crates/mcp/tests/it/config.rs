@@ -135,3 +135,13 @@ fn secrets_are_never_shown() {
     let faults = read(&json!({"a": {"url": "ftp://${TOKEN}", "headers": {"x": "${TOKEN}\n"}}})).expect_err("faults");
     assert!(!faults.join(" ").contains("hunter2"), "{faults:?}");
 }
+
+#[test]
+fn the_sample_in_the_repository_is_a_correct_file() {
+    let text = include_str!("../../../../../mcp.example.json");
+    let home = |name: &str| (name == "HOME").then(|| "/home/anna".to_owned());
+    let servers = parse(text, &home).unwrap();
+    let enabled: Vec<_> = servers.enabled.iter().map(|server| server.name.as_str()).collect();
+    assert_eq!((enabled, servers.warnings.len()), (vec!["everything", "time"], 0));
+    assert_eq!(servers.disabled, ["files", "team"]);
+}

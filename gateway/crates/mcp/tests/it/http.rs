@@ -199,7 +199,7 @@ async fn a_server_that_hangs_leaves_the_others_listed() {
     let well = Fake::start(plain).await;
     let limits = Limits { grace: Duration::from_secs(1), ..patient() };
     let bridges = bridges(&json!({"hung": hung.server(), "well": well.server()}), limits);
-    bridges.warm(&scope("anna"));
+    bridges.warm(&scope("anna")).await;
     hung.next("server/discover").await;
     assert_eq!(text(&bridges, "anna", "well", "count", json!({})).await, "1");
     let catalogue = list(&bridges, "anna").await;

@@ -5,21 +5,21 @@ use std::process::Stdio;
 use adjutant_core::tool::{Hints, ToolError};
 use adjutant_mcp::pool::Bridges;
 use futures::future::join_all;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio_util::task::TaskTracker;
 
-use crate::support::{CEILING, bridges, call, list, names, patient, peer, text};
+use crate::support::{CEILING, bridges, call, list, names, patient, peer, scope, text};
 
 /// A peer that prints `ready PORT`. Dropping it ends it.
-struct Peer {
-    url: String,
+pub(crate) struct Peer {
+    pub(crate) url: String,
     child: Child,
     _tasks: TaskTracker,
 }
 
-async fn start(runtime: &str, script: &str) -> Peer {
+pub(crate) async fn start(runtime: &str, script: &str) -> Peer {
     let script = format!("{}/../../../tests/peers/{script}", env!("CARGO_MANIFEST_DIR"));
     let mut command = Command::new(peer(runtime));
     command.args([&script, "0"]).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
@@ -51,6 +51,24 @@ async fn everything(bridges: &Bridges) {
     assert!(image.contains("[image, image/png, about "), "{image}");
     let structured = text(bridges, "anna", "e", "get-structured-content", json!({"location": "Chicago"})).await;
     assert!(structured.contains("temperature"), "{structured}");
+    let owner = scope("anna").owner();
+    let resources = bridges.resources(&owner, "e").await.expect("a server").expect("a list");
+    assert!(!resources.is_empty());
+    let read = bridges.read_resource(&owner, "e", &resources[0].uri).await.expect("a server").expect("a resource");
+    assert!(read[0].text.is_some() || read[0].blob.is_some(), "{read:?}");
+    // The same for a model, as a tool that is ours.
+    assert!(names(&catalogue).contains(&"e__read_resource"));
+    let listed = text(bridges, "anna", "e", "resources/read", json!({})).await;
+    assert!(listed.contains(&resources[0].uri), "{listed}");
+    let read = text(bridges, "anna", "e", "resources/read", json!({"uri": resources[0].uri})).await;
+    assert!(!read.is_empty());
+    let none = call(bridges, "anna", "e", "resources/read", json!({"uri": "no:such"})).await.expect("a reply");
+    assert!(none.is_error);
+    let prompts = bridges.prompts(&owner, "e").await.expect("a server").expect("a list");
+    let plain = prompts.iter().find(|prompt| prompt.arguments.iter().all(|argument| !argument.required));
+    let name = &plain.expect("a prompt without arguments").name;
+    let prompt = bridges.get_prompt(&owner, "e", name, Map::new()).await.expect("a server").expect("a prompt");
+    assert!(!prompt[0].text.is_empty() && prompt[0].role == "user", "{prompt:?}");
     let wrong = call(bridges, "anna", "e", "echo", json!({"message": 1})).await;
     let refused = matches!(&wrong, Err(ToolError::Refused(_))) || wrong.as_ref().is_ok_and(|reply| reply.is_error);
     assert!(refused, "{wrong:?}");

@@ -77,7 +77,7 @@ async fn a_child_inherits_only_what_is_given() {
 async fn each_user_has_a_process_of_their_own() {
     let line = Line::open().await;
     let bridges = bridges(&json!({"a": line.server("a", &[])}), patient());
-    bridges.warm(&scope("anna"));
+    bridges.warm(&scope("anna")).await;
     let anna = line.next("a", "started").await.pid;
     assert_eq!(names(&list(&bridges, "anna").await).len(), 6);
     assert_eq!(names(&list(&bridges, "anna").await).len(), 6);
@@ -93,7 +93,7 @@ async fn a_server_that_hangs_at_connect_delays_nobody_else() {
     let line = Line::open().await;
     let limits = Limits { grace: Duration::from_secs(3), connect: Duration::from_mins(10), ..patient() };
     let bridges = bridges(&json!({"hung": line.server("hung", &["silent"]), "well": line.server("well", &[])}), limits);
-    bridges.warm(&scope("anna"));
+    bridges.warm(&scope("anna")).await;
     line.next("hung", "server/discover").await;
     // A call to the healthy one does not wait for the other at all.
     assert_eq!(text(&bridges, "anna", "well", "echo", json!({"message": "hi"})).await, "hi");

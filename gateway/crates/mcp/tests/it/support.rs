@@ -8,7 +8,7 @@ use std::time::Duration;
 use adjutant_core::question::CallDoor;
 use adjutant_core::scope::{Origin, ProfileName, Role, Scope, UserId};
 use adjutant_core::tool::{ToolCatalogue, ToolError, ToolReply, ToolRequest, ToolSource};
-use adjutant_mcp::config::parse;
+use adjutant_mcp::config::{Servers, parse};
 use adjutant_mcp::options::{Limits, Options};
 use adjutant_mcp::pool::Bridges;
 use serde_json::{Value, json};
@@ -22,7 +22,11 @@ use tokio_util::task::TaskTracker;
 pub(crate) const CEILING: Duration = Duration::from_secs(10);
 
 pub(crate) fn scope(user: &str) -> Scope {
-    let profile = ProfileName::parse("personal").expect("a profile name");
+    of(user, "personal")
+}
+
+pub(crate) fn of(user: &str, profile: &str) -> Scope {
+    let profile = ProfileName::parse(profile).expect("a profile name");
     Scope::new(UserId::parse(user).expect("a user id"), profile, Role::Personal, Origin::Internal)
 }
 
@@ -31,11 +35,15 @@ pub(crate) fn patient() -> Limits {
     Limits { grace: CEILING, first_backoff: CEILING, kill_grace: Duration::from_millis(200), ..Limits::default() }
 }
 
+pub(crate) fn parsed(servers: &Value) -> Servers {
+    parse(&servers.to_string(), &|_| None).expect("a correct configuration")
+}
+
 pub(crate) fn bridges(servers: &Value, limits: Limits) -> Arc<Bridges> {
-    let servers = parse(&servers.to_string(), &|_| None).expect("a correct configuration");
+    let servers = parsed(servers);
     let path = environment("PATH").expect("PATH").to_string_lossy().into_owned();
     let child_env = vec![("PATH".to_owned(), path), ("HOME".to_owned(), "/tmp".to_owned())];
-    Bridges::new(servers, Options { child_env, limits, ..Options::default() })
+    Bridges::new(servers, None, Options { child_env, limits, ..Options::default() })
 }
 
 pub(crate) fn request(server: &str, tool: &str, arguments: Value) -> ToolRequest {
