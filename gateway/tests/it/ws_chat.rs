@@ -222,3 +222,63 @@ async fn a_quarantined_run_is_tried_again_or_discarded_as_the_person_says() {
         terminal.until("> ").await;
     }
 }
+
+#[tokio::test]
+async fn a_message_on_the_command_line_is_answered_alone_and_threads_are_listed() {
+    let house = House::new(script).await;
+    let address = house.server.address;
+    let output = chat(address, &["--thread", "last", "hello"]).stdin(Stdio::null()).output().await.unwrap();
+    assert_eq!(told(&output), (Some(1), "", "there is no thread yet\n"));
+    let output = chat(address, &["hello"]).stdin(Stdio::null()).output().await.unwrap();
+    assert_eq!(told(&output), (Some(0), "Grüß [31mdich 🐈, du.\n", ""));
+    let output = chat(address, &["--thread", "last", "again"]).stdin(Stdio::null()).output().await.unwrap();
+    assert_eq!(told(&output).0, Some(0));
+    let listed = chat(address, &["--list", "--json"]).stdin(Stdio::null()).output().await.unwrap();
+    let threads: Vec<serde_json::Value> = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!(threads.len(), 1, "{threads:?}");
+    let listed = chat(address, &["--list"]).stdin(Stdio::null()).output().await.unwrap();
+    let (code, table, talk) = told(&listed);
+    assert_eq!((code, table.lines().count(), talk), (Some(0), 2, ""), "{table}");
+    assert!(table.contains(threads[0]["id"].as_str().unwrap()), "{table}");
+    for wrong in [&["--list", "hello"][..], &["--thread", "nonsense"], &["--file", "/nowhere/a", "hello"]] {
+        let output = chat(address, wrong).stdin(Stdio::null()).output().await.unwrap();
+        assert_eq!((told(&output).0, told(&output).1), (Some(2), ""), "{wrong:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_person_goes_from_thread_to_thread_and_a_mistyped_order_is_not_sent() {
+    let house = House::new(|turn| Reply::text(&format!("You said: {}", turn.last_user()))).await;
+    let mut terminal = Terminal::open(&mut chat(house.server.address, &[]));
+    terminal.until("> ").await;
+    terminal.write("first\n");
+    terminal.until("You said: first").await;
+    terminal.until("> ").await;
+    terminal.write("/new\n");
+    terminal.until("a new thread begins").await;
+    terminal.write("//etc is a folder\n");
+    terminal.until("You said: /etc is a folder").await;
+    terminal.until("> ").await;
+    terminal.write("/quite\n");
+    terminal.until("there is no /quite; /help lists what there is").await;
+    terminal.write("/threads\n");
+    terminal.until(" 1  ").await;
+    terminal.until("(this one)").await;
+    terminal.until(" 2  ").await;
+    terminal.write("/open 9\n");
+    terminal.until("there is no such number").await;
+    terminal.write("/open 0196f0aa-0000-7000-8000-000000000001\n");
+    terminal.until("the server refuses (404)").await;
+    terminal.write("/open 2\n");
+    terminal.until("> first").await;
+    terminal.until("You said: first").await;
+    terminal.until("> ").await;
+    terminal.write("second\n");
+    terminal.until("You said: second").await;
+    let asked = house.provider.turns();
+    assert_eq!(asked.len(), 3);
+    let last = asked.last().unwrap().messages().iter().filter(|message| message["role"] == "user").count();
+    assert_eq!(last, 2, "the message went into the first thread");
+    terminal.write("/quit\n");
+    assert_eq!(terminal.end().await, Some(0));
+}

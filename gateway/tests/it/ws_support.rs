@@ -24,7 +24,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct House {
     pub(crate) server: TestServer,
     pub(crate) tools: EffectServer,
-    provider: Provider,
+    pub(crate) provider: Provider,
     folder: Folder,
 }
 

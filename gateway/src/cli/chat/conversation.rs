@@ -5,6 +5,8 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
+use super::form::Form;
+
 #[derive(Default)]
 pub(super) struct Conversation {
     pub(super) thread: Option<String>,
@@ -20,6 +22,8 @@ pub(super) struct Conversation {
     seen_runs: HashSet<String>,
     /// Those that this client began.
     my_runs: HashSet<String>,
+    /// The newest message of a person: what is answered once more, or edited.
+    pub(super) newest: Option<String>,
 }
 
 /// An answer: what came of it, and how much of that was shown.
@@ -46,12 +50,16 @@ pub(super) struct Approval {
     pub(super) risk: String,
     /// Exactly what would be sent.
     pub(super) arguments: Value,
+    /// What asks for consent, as the server names it.
+    pub(super) why: String,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Show {
     /// A piece of an answer.
     Text(String),
+    /// A piece of what the model thinks before it answers.
+    Thought(String),
     EndOfText {
         partial: bool,
     },
@@ -67,6 +75,13 @@ pub(super) enum Show {
         text: String,
     },
     Ask(Approval),
+    /// A tool asks, while it runs.
+    Question(Form),
+    Answered {
+        question: String,
+        action: String,
+    },
+    Progress(String),
     Decided {
         approval: String,
         decision: String,
@@ -75,6 +90,8 @@ pub(super) enum Show {
         run: String,
         state: String,
         reason: Option<String>,
+        /// The run that took this one in.
+        joined: Option<String>,
     },
     Finished {
         run: String,
@@ -91,6 +108,7 @@ pub(super) enum Show {
         seq: i64,
     },
     Refused {
+        code: String,
         client_message_id: Option<String>,
         message: String,
     },
@@ -108,7 +126,11 @@ impl Conversation {
             "event" => self.event(frame),
             "error" => {
                 let client_message_id = frame["clientMessageId"].as_str().map(str::to_owned);
-                vec![Show::Refused { client_message_id, message: owned(&frame["message"]) }]
+                vec![Show::Refused {
+                    code: owned(&frame["code"]),
+                    client_message_id,
+                    message: owned(&frame["message"]),
+                }]
             }
             _ => Vec::new(),
         }
@@ -168,6 +190,8 @@ impl Conversation {
                 Vec::new()
             }
             "TEXT_MESSAGE_CONTENT" => self.content(event, offset.unwrap_or_default()),
+            "REASONING_MESSAGE_CONTENT" => vec![Show::Thought(owned(&event["delta"]))],
+            "REASONING_MESSAGE_END" => vec![Show::EndOfText { partial: false }],
             "TEXT_MESSAGE_END" => vec![Show::EndOfText { partial: event["metadata"]["partial"] == true }],
             "TOOL_CALL_START" => {
                 let call = self.calls.entry(owned(&event["toolCallId"])).or_default();
@@ -191,7 +215,13 @@ impl Conversation {
                 let outcome = owned(&event["metadata"]["outcome"]);
                 vec![Show::Result { name, outcome, text: owned(&event["content"]) }]
             }
-            "CUSTOM" => custom(text(&event["name"]), &event["value"], run),
+            "CUSTOM" => {
+                let value = &event["value"];
+                if text(&event["name"]) == "run.state" && value["state"] == "joined" {
+                    self.going.retain(|going| *going != run);
+                }
+                custom(text(&event["name"]), value, run)
+            }
             _ => Vec::new(),
         }
     }
@@ -202,8 +232,11 @@ impl Conversation {
         }
         self.going.push(run);
         let messages = event["input"]["messages"].as_array().into_iter().flatten();
-        messages
-            .filter(|message| message["role"] == "user")
+        let of_people = messages.filter(|message| message["role"] == "user");
+        if let Some(newest) = of_people.clone().next_back() {
+            self.newest = newest["id"].as_str().map(str::to_owned);
+        }
+        of_people
             .filter(|message| !self.sent.contains(text(&message["metadata"]["clientMessageId"])))
             .map(|message| Show::Said(said(&message["content"])))
             .collect()
@@ -235,6 +268,7 @@ fn custom(name: &str, value: &Value, run: String) -> Vec<Show> {
                 run,
                 state: owned(&value["state"]),
                 reason: value["reason"].as_str().map(str::to_owned),
+                joined: value["joinedRunId"].as_str().map(str::to_owned),
             }]
         }
         "approval.requested" => vec![Show::Ask(Approval {
@@ -244,7 +278,13 @@ fn custom(name: &str, value: &Value, run: String) -> Vec<Show> {
             server: owned(&value["server"]),
             risk: owned(&value["risk"]),
             arguments: value["arguments"].clone(),
+            why: owned(&value["why"]),
         })],
+        "question.asked" => vec![Show::Question(Form::read(value, &run))],
+        "question.answered" => {
+            vec![Show::Answered { question: owned(&value["questionId"]), action: owned(&value["action"]) }]
+        }
+        "tool.progress" => vec![Show::Progress(progress(value))],
         "approval.decided" => {
             vec![Show::Decided { approval: owned(&value["approvalId"]), decision: owned(&value["decision"]) }]
         }
@@ -252,11 +292,26 @@ fn custom(name: &str, value: &Value, run: String) -> Vec<Show> {
     }
 }
 
-/// The text of a message's content, which is text or parts.
+fn progress(value: &Value) -> String {
+    let number = |name: &str| value[name].as_f64();
+    let how_far = match (number("progress"), number("total")) {
+        (Some(done), Some(total)) if total > 0.0 => format!("{:.0} %", (done / total * 100.0).clamp(0.0, 100.0)),
+        (Some(done), _) => done.to_string(),
+        _ => String::new(),
+    };
+    format!("{} {how_far}", text(&value["message"])).trim().to_owned()
+}
+
+/// The text of a message's content, which is text or parts, and the names of its files.
 pub(super) fn said(content: &Value) -> String {
     match content {
         Value::String(text) => text.clone(),
-        Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
+        Value::Array(parts) => {
+            let texts: String = parts.iter().filter_map(|part| part["text"].as_str()).collect();
+            let named = |part: &Value| part["name"].as_str().or(part["metadata"]["name"].as_str()).map(str::to_owned);
+            let files = parts.iter().filter(|part| part["type"] != "text").filter_map(named);
+            files.fold(texts, |said, name| format!("{said} [{name}]"))
+        }
         _ => String::new(),
     }
 }

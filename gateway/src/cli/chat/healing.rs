@@ -18,7 +18,7 @@ impl Talk {
             Ok(()) => Ok(()),
             Err(lost) => {
                 self.reconnect(lost).await?;
-                if frame["type"] == "run.submit" {
+                if !frame["clientMessageId"].is_null() {
                     return Ok(());
                 }
                 self.connection.send(frame).await.or(Ok(()))

@@ -30,6 +30,14 @@ pub(super) fn messages() -> mpsc::Receiver<String> {
     receiver
 }
 
+/// One message, known already.
+pub(super) fn one(message: &str) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel(1);
+    // There is room for it.
+    let _ = sender.try_send(message.to_owned());
+    receiver
+}
+
 /// The first line of a file that holds a key.
 pub(super) fn key_in(file: &Path) -> Result<SecretString, String> {
     let text = std::fs::read_to_string(file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;

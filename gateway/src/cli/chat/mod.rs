@@ -1,11 +1,16 @@
 //! `adjutant chat`: a client of the server like any other, over the WebSocket and REST. It uses nothing of the server's
 //! own modules but the settings of a client.
 
+mod asking;
 pub mod command;
 mod connection;
 mod conversation;
+mod deeds;
+mod files;
+mod form;
 mod healing;
 mod input;
+mod orders;
 mod rest;
 mod screen;
 mod talk;

@@ -1,15 +1,18 @@
-//! The few REST calls of the terminal client: which thread is the newest, what was said in one, and what to do with a
-//! run that is quarantined.
+//! The REST calls of the terminal client: threads, what was said in one, files, and what to do with a run that is
+//! quarantined.
 
 use std::time::Duration;
 
+use reqwest::header::CONTENT_TYPE;
 use reqwest::redirect::Policy;
-use reqwest::{Client, Method};
+use reqwest::{Client, Method, RequestBuilder};
 use secrecy::ExposeSecret;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::connection::Server;
 
+/// A slow line may need this long for a large file.
+const UPLOAD: Duration = Duration::from_secs(300);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) struct Rest {
@@ -29,12 +32,38 @@ impl Rest {
         Ok(list["items"][0]["id"].as_str().map(str::to_owned))
     }
 
-    /// The newest messages of a thread, oldest first.
+    /// The newest threads, newest first.
+    pub(super) async fn threads(&self, most: usize) -> Result<Vec<Value>, String> {
+        let list = self.call(Method::GET, &format!("/api/threads?limit={most}")).await?;
+        Ok(list["items"].as_array().cloned().unwrap_or_default())
+    }
+
+    pub(super) async fn rename(&self, thread: &str, title: &str) -> Result<(), String> {
+        let path = format!("/api/threads/{thread}");
+        self.send(self.request(Method::PATCH, &path).json(&json!({"title": title}))).await.map(drop)
+    }
+
+    /// Messages that hold these words, best first.
+    pub(super) async fn search(&self, words: &str) -> Result<Vec<Value>, String> {
+        let query: String = url::form_urlencoded::Serializer::new(String::new()).append_pair("q", words).finish();
+        let list = self.call(Method::GET, &format!("/api/search?{query}&limit=20")).await?;
+        Ok(list["items"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// The newest messages of a thread's active branch, oldest first.
     pub(super) async fn messages(&self, thread: &str) -> Result<Vec<Value>, String> {
-        let list = self.call(Method::GET, &format!("/api/threads/{thread}/messages?limit=20")).await?;
+        let list = self.call(Method::GET, &format!("/api/threads/{thread}/messages?branch=head&limit=20")).await?;
         let mut messages = list["items"].as_array().cloned().unwrap_or_default();
         messages.sort_by_key(|message| message["seq"].as_i64());
         Ok(messages)
+    }
+
+    /// The id of a file that the server has now.
+    pub(super) async fn upload(&self, name: &str, bytes: Vec<u8>) -> Result<String, String> {
+        let query: String = url::form_urlencoded::Serializer::new(String::new()).append_pair("name", name).finish();
+        let request = self.request(Method::POST, &format!("/api/files?{query}")).timeout(UPLOAD).body(bytes);
+        let file = self.send(request.header(CONTENT_TYPE, "application/octet-stream")).await?;
+        file["id"].as_str().map(str::to_owned).ok_or_else(|| "the server does not say which file it is".to_owned())
     }
 
     /// `verb` is `retry` or `discard`.
@@ -43,11 +72,19 @@ impl Rest {
     }
 
     async fn call(&self, method: Method, path: &str) -> Result<Value, String> {
+        self.send(self.request(method, path)).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let mut request = self.client.request(method, self.server.at(path));
         request = request.header("x-api-key", self.server.key.expose_secret());
-        if let Some(profile) = &self.server.profile {
-            request = request.header("x-profile", profile);
+        match &self.server.profile {
+            Some(profile) => request.header("x-profile", profile),
+            None => request,
         }
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Value, String> {
         let response = request.send().await.map_err(|_| format!("{} cannot be reached", self.server.url))?;
         let status = response.status();
         let body = response.bytes().await.map_err(|_| "the server's answer was cut off".to_owned())?;

@@ -29,6 +29,7 @@ pub(super) enum Shows {
 enum Cursor {
     AtStart,
     BehindAnswer,
+    BehindThought,
     BehindQuestion,
 }
 
@@ -62,7 +63,7 @@ impl Screen {
             return;
         }
         let text = plain(text);
-        if self.cursor == Cursor::BehindQuestion {
+        if matches!(self.cursor, Cursor::BehindQuestion | Cursor::BehindThought) {
             self.end_line();
         }
         self.out(&text);
@@ -71,12 +72,26 @@ impl Screen {
         }
     }
 
+    /// A piece of what the model thinks: dim, and never on standard output.
+    pub(super) fn thought(&mut self, text: &str) {
+        let text = plain(text);
+        if self.shows == Shows::Frames || !self.interactive || text.is_empty() {
+            return;
+        }
+        if self.cursor != Cursor::BehindThought {
+            self.end_line();
+        }
+        let Style { dim, reset, .. } = self.style;
+        err(&format!("{dim}{text}{reset}"));
+        self.cursor = if text.ends_with('\n') { Cursor::AtStart } else { Cursor::BehindThought };
+    }
+
     /// The end of an answer, or of a question that something else came after.
     pub(super) fn end_line(&mut self) {
         match std::mem::replace(&mut self.cursor, Cursor::AtStart) {
             Cursor::AtStart => {}
             Cursor::BehindAnswer => self.out("\n"),
-            Cursor::BehindQuestion => err("\n"),
+            Cursor::BehindQuestion | Cursor::BehindThought => err("\n"),
         }
     }
 
@@ -103,6 +118,12 @@ impl Screen {
         self.end_line();
         let (Style { dim, reset, .. }, text) = (self.style, line(text, SHOWN));
         err(&format!("{dim}{text}{reset}\n"));
+    }
+
+    /// A line of a list that was asked for; `head` is our own.
+    pub(super) fn entry(&mut self, head: &str, text: &str) {
+        self.end_line();
+        err(&format!("{head}  {}\n", line(text, SHOWN)));
     }
 
     /// A sentence that something went wrong.

@@ -9,20 +9,23 @@ use serde_json::{Value, json};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::command::ChatArgs;
+use super::asking::Question;
+use super::command::{ChatArgs, Which};
 use super::connection::{Connection, Server};
-use super::conversation::{Approval, Conversation, Show, said};
+use super::conversation::{Conversation, Show, said};
+use super::files::{Attached, Local};
+use super::form::Form;
 use super::input;
+use super::orders::Order;
 use super::rest::Rest;
 use super::screen::Screen;
-use crate::cli::plain::exact;
 
 /// Ended by Ctrl-C, as shells have it.
 pub(super) const INTERRUPTED: u8 = 130;
 
 pub(super) struct Talk {
     pub(super) server: Server,
-    rest: Rest,
+    pub(super) rest: Rest,
     pub(super) connection: Connection,
     pub(super) screen: Screen,
     pub(super) conversation: Conversation,
@@ -32,7 +35,15 @@ pub(super) struct Talk {
     /// Messages without an ack, oldest first; sent again after a lost connection.
     pub(super) unacked: VecDeque<Unacked>,
     /// The first waits for an answer.
-    questions: VecDeque<Question>,
+    pub(super) questions: VecDeque<Question>,
+    /// The threads of the list that was shown last.
+    pub(super) listed: Vec<String>,
+    /// Go with the next message.
+    pub(super) files: Vec<Attached>,
+    /// The form that was filled in last; the server may refuse it.
+    pub(super) answered: Option<Form>,
+    /// The progress that was shown last.
+    progress: String,
     /// The run of the one message of a pipe.
     awaited: Option<String>,
     /// A cancel was asked for; the next Ctrl-C leaves.
@@ -46,26 +57,17 @@ pub(super) struct Unacked {
     pub(super) again: bool,
 }
 
-enum Question {
-    Approval(Approval),
-    Quarantined { run: String },
-}
-
-impl Question {
-    fn run(&self) -> &str {
-        match self {
-            Self::Approval(approval) => &approval.run,
-            Self::Quarantined { run } => run,
-        }
-    }
-}
-
 /// The conversation is over.
 pub(super) struct Over(pub(super) u8);
 
 impl Talk {
     /// Connects, and finds the thread to go on in.
-    pub(super) async fn begin(server: Server, mut screen: Screen, args: &ChatArgs) -> Result<Self, ExitCode> {
+    pub(super) async fn begin(
+        server: Server,
+        mut screen: Screen,
+        args: &ChatArgs,
+        given: Vec<Local>,
+    ) -> Result<Self, ExitCode> {
         let failed = |screen: &mut Screen, sentence: &str| {
             screen.fault(sentence);
             ExitCode::FAILURE
@@ -78,6 +80,13 @@ impl Talk {
             Ok(rest) => rest,
             Err(sentence) => return Err(failed(&mut screen, &sentence)),
         };
+        let mut files = Vec::new();
+        for local in given {
+            match local.upload(&rest).await {
+                Ok(file) => files.push(file),
+                Err(sentence) => return Err(failed(&mut screen, &sentence)),
+            }
+        }
         let interrupts = match signal(SignalKind::interrupt()) {
             Ok(interrupts) => interrupts,
             Err(error) => return Err(failed(&mut screen, &format!("Ctrl-C cannot be heard: {error}"))),
@@ -88,16 +97,25 @@ impl Talk {
             connection,
             conversation: if screen.interactive { Conversation::default() } else { Conversation::mine_only() },
             screen,
-            input: input::messages(),
+            input: args.message.as_deref().map_or_else(input::messages, input::one),
             interrupts,
             json: args.json,
             unacked: VecDeque::new(),
             questions: VecDeque::new(),
+            listed: Vec::new(),
+            files,
+            answered: None,
+            progress: String::new(),
             awaited: None,
             cancelling: false,
         };
         let thread = match &args.thread {
-            Some(thread) => Some(thread.to_string()),
+            Some(Which::Thread(thread)) => Some(thread.to_string()),
+            Some(Which::Last) => match talk.rest.newest_thread().await {
+                Ok(Some(thread)) => Some(thread),
+                Ok(None) => return Err(failed(&mut talk.screen, "there is no thread yet")),
+                Err(sentence) => return Err(failed(&mut talk.screen, &sentence)),
+            },
             // Whoever has no thread yet begins one.
             None if talk.screen.interactive && !args.new => talk.rest.newest_thread().await.unwrap_or_default(),
             None => None,
@@ -111,13 +129,13 @@ impl Talk {
     }
 
     /// Shows what was said before the newest message of the person; from there on the server tells it again.
-    async fn go_on_in(&mut self, thread: String) -> Result<(), String> {
+    pub(super) async fn go_on_in(&mut self, thread: String) -> Result<(), String> {
         let messages = self.rest.messages(&thread).await?;
         let seq = |message: &Value| message["seq"].as_i64().unwrap_or_default();
         let newest = messages.iter().rposition(|message| message["role"] == "user");
         let from = newest.or(messages.len().checked_sub(1)).map_or(0, |index| seq(&messages[index]) - 1);
         if self.screen.interactive {
-            self.screen.note(&format!("thread {thread}; --new begins another"));
+            self.screen.note(&format!("thread {thread}; /new begins another, /help says what else there is"));
             for message in messages.iter().filter(|message| seq(message) <= from) {
                 match message["role"].as_str() {
                     Some("user") => self.screen.note(&format!("> {}", said(&message["content"]))),
@@ -129,12 +147,16 @@ impl Talk {
                 }
             }
         }
+        self.conversation.newest = newest.and_then(|index| messages[index]["id"].as_str().map(str::to_owned));
         self.conversation.last = from.max(0);
         self.conversation.thread = Some(thread);
         self.resume().await.map_err(|lost| lost.sentence)
     }
 
     pub(super) async fn run(mut self) -> ExitCode {
+        if !self.files.is_empty() && self.screen.interactive {
+            self.screen.note("the files go with the next message");
+        }
         self.invite();
         let Over(code) = loop {
             if let Err(over) = self.turn().await {
@@ -173,6 +195,7 @@ impl Talk {
     async fn show_one(&mut self, show: Show) -> Result<(), Over> {
         match show {
             Show::Text(text) => self.screen.answer(&text),
+            Show::Thought(text) => self.screen.thought(&text),
             Show::EndOfText { partial } => {
                 self.screen.end_line();
                 if partial {
@@ -192,6 +215,32 @@ impl Talk {
                 self.questions.push_back(Question::Approval(approval));
                 self.invite();
             }
+            Show::Question(form) => {
+                if !self.screen.interactive && !self.json {
+                    let thread = self.conversation.thread.as_deref().unwrap_or_default();
+                    return self
+                        .give_up(&format!("a tool asks something; answer it with: adjutant chat --thread {thread}"));
+                }
+                // The same again after a lost connection.
+                self.questions.retain(|question| !matches!(question, Question::Form(asked) if asked.id == form.id));
+                self.screen.note("a tool asks something");
+                self.questions.push_back(Question::Form(form));
+                self.invite();
+            }
+            Show::Answered { question, action } => {
+                let asked = |asked: &Question| matches!(asked, Question::Form(form) if form.id == question);
+                if self.questions.iter().any(asked) {
+                    self.questions.retain(|question| !asked(question));
+                    self.screen.note(&format!("answered elsewhere, or not asked any more: {action}"));
+                    self.invite();
+                }
+            }
+            Show::Progress(progress) => {
+                if progress != self.progress {
+                    self.beside(&format!("… {progress}"));
+                    self.progress = progress;
+                }
+            }
             Show::Decided { approval, decision } => {
                 let asked = |question: &Question| matches!(question, Question::Approval(asked) if asked.id == approval);
                 if self.questions.iter().any(asked) {
@@ -200,7 +249,12 @@ impl Talk {
                     self.invite();
                 }
             }
-            Show::State { run, state, reason } => return self.state(run, &state, reason.as_deref()),
+            Show::State { run, state, reason, joined } => {
+                if let Some(joined) = joined.filter(|_| self.awaited.as_ref() == Some(&run)) {
+                    self.awaited = Some(joined);
+                }
+                return self.state(run, &state, reason.as_deref());
+            }
             Show::Finished { run, cancelled } => {
                 if cancelled {
                     self.screen.note("(cancelled)");
@@ -212,8 +266,13 @@ impl Talk {
                 return self.ended(&run, 1);
             }
             Show::Acked { client_message_id, run, seq } => return self.acked(&client_message_id, run, seq).await,
-            Show::Refused { client_message_id, message } => {
+            Show::Refused { code, client_message_id, message } => {
                 self.screen.fault(&message);
+                // The question is still open.
+                if let Some(mut form) = self.answered.take().filter(|_| code == "invalid_answer") {
+                    form.begin_again();
+                    self.questions.push_front(Question::Form(form));
+                }
                 let unacked = self.unacked.len();
                 self.unacked.retain(|message| Some(&message.id) != client_message_id.as_ref());
                 if !self.screen.interactive && (self.unacked.len() < unacked || client_message_id.is_none()) {
@@ -234,6 +293,7 @@ impl Talk {
 
     fn state(&mut self, run: String, state: &str, reason: Option<&str>) -> Result<(), Over> {
         match state {
+            "joined" => self.beside("(taken into the answer that is being written)"),
             "queued" => self.beside("(queued: it is answered after the message before it)"),
             "quarantined" => {
                 let reason = reason.unwrap_or("the run is quarantined");
@@ -287,65 +347,51 @@ impl Talk {
         self.screen.entered();
         let answer = line.trim();
         if !self.screen.interactive {
-            if answer.is_empty() {
+            if answer.is_empty() && self.files.is_empty() {
                 return self.give_up("there is no message on standard input");
             }
-            return self.submit(line).await;
+            return self.submit(line, &json!({})).await;
         }
         if let Some(question) = self.questions.pop_front() {
             return self.answered(question, answer).await;
         }
-        match answer {
-            "" => {
+        if answer.is_empty() {
+            self.invite();
+            return Ok(());
+        }
+        match Order::parse(&line) {
+            Ok(order) => Box::pin(self.obey(order)).await,
+            Err(sentence) => {
+                self.screen.fault(&sentence);
                 self.invite();
                 Ok(())
             }
-            "/quit" => Err(Over(0)),
-            _ => self.submit(line).await,
         }
     }
 
-    async fn submit(&mut self, content: String) -> Result<(), Over> {
+    /// Sends a message with the files that wait, and further fields of the frame.
+    pub(super) async fn submit(&mut self, content: String, further: &Value) -> Result<(), Over> {
         let id = MessageId::new().to_string();
         let mut frame = json!({"type": "run.submit", "clientMessageId": id, "content": content});
+        if !self.files.is_empty() {
+            let files = self.files.drain(..).map(|file| json!({"type": "file", "fileId": file.id}));
+            let text = (!content.trim().is_empty()).then(|| json!({"type": "text", "text": content}));
+            frame["content"] = files.chain(text).collect();
+        }
         if let Some(thread) = &self.conversation.thread {
             frame["threadId"] = json!(thread);
         }
-        self.conversation.sent.insert(id.clone());
-        self.unacked.push_back(Unacked { id, frame: frame.clone(), again: false });
-        self.send(&frame).await
+        for (name, value) in further.as_object().into_iter().flatten() {
+            frame[name] = value.clone();
+        }
+        self.acknowledge_later(id, &frame).await
     }
 
-    async fn answered(&mut self, question: Question, answer: &str) -> Result<(), Over> {
-        match (&question, answer.to_lowercase().as_str()) {
-            (Question::Approval(approval), "y" | "a" | "n") => {
-                let decision = match answer.to_lowercase().as_str() {
-                    "y" => "once",
-                    "a" => "always",
-                    _ => "deny",
-                };
-                let frame = json!({"type": "approval.decide", "approvalId": approval.id, "decision": decision});
-                self.invite();
-                self.send(&frame).await
-            }
-            (Question::Quarantined { run }, letter @ ("r" | "d")) => {
-                let verb = if letter == "r" { "retry" } else { "discard" };
-                if let Err(sentence) = self.rest.decide_run(run, verb).await {
-                    self.screen.fault(&sentence);
-                }
-                self.invite();
-                Ok(())
-            }
-            (Question::Quarantined { .. }, "") => {
-                self.invite();
-                Ok(())
-            }
-            _ => {
-                self.questions.push_front(question);
-                self.invite();
-                Ok(())
-            }
-        }
+    /// Sends what is sent again, with the same id, until the server has it.
+    pub(super) async fn acknowledge_later(&mut self, id: String, frame: &Value) -> Result<(), Over> {
+        self.conversation.sent.insert(id.clone());
+        self.unacked.push_back(Unacked { id, frame: frame.clone(), again: false });
+        self.send(frame).await
     }
 
     /// Cancels what is going on; the second time, or when nothing is, leaves.
@@ -358,22 +404,6 @@ impl Talk {
                 self.send(&json!({"type": "run.cancel", "runId": run})).await
             }
             _ => Err(Over(INTERRUPTED)),
-        }
-    }
-
-    /// Asks what waits for an answer, or for the next message.
-    pub(super) fn invite(&mut self) {
-        match self.questions.front() {
-            Some(Question::Approval(approval)) => {
-                let (name, server) = (exact(&approval.name), exact(&approval.server));
-                let (risk, arguments) = (exact(&approval.risk), exact(&approval.arguments.to_string()));
-                let question =
-                    format!("Run {name} of {server} ({risk}) with {arguments}?\ny = once, a = always, n = no:");
-                self.screen.ask(&question);
-            }
-            Some(Question::Quarantined { .. }) => self.screen.ask("r = try again, d = discard, Enter = leave it:"),
-            None if self.conversation.going.is_empty() && self.unacked.is_empty() => self.screen.prompt(),
-            None => {}
         }
     }
 }
