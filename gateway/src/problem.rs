@@ -7,7 +7,6 @@ use adjutant_core::message::InvalidMessage;
 use adjutant_core::model::ModelErrorKind;
 use adjutant_engine::runs::control::ControlError;
 use adjutant_engine::runs::submission::SubmitError;
-use adjutant_llm::unconfigured::Unconfigured;
 use adjutant_store::error::StoreError;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -161,8 +160,7 @@ impl From<&SubmitError> for Problem {
             }
             SubmitError::RightsLost => Self::unauthorized(),
             SubmitError::ModelNotConfigured => {
-                let advice = Unconfigured::error();
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, advice.kind.code(), advice.message)
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, ModelErrorKind::NotConfigured.code(), adjutant_llm::advice())
             }
             SubmitError::NoModelKey(advice) => {
                 Self::new(StatusCode::FORBIDDEN, ModelErrorKind::NoKey.code(), advice.clone())

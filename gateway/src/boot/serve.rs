@@ -12,7 +12,7 @@ use adjutant_core::prompt;
 use adjutant_core::run::state::RunLimits;
 use adjutant_engine::engine::{Engine, Parts};
 use adjutant_engine::supervisor::Supervisor;
-use adjutant_llm::unconfigured::Unconfigured;
+use adjutant_llm::router::Router;
 use adjutant_mcp::options::Options;
 use adjutant_mcp::pool::Bridges;
 use adjutant_store::listen::Replica;
@@ -95,7 +95,7 @@ async fn build(config: Config, reached: &Reached) -> Result<Built> {
     let bridges = Bridges::new(config.mcp.servers.clone(), Some(directory), options);
     let engine = Engine::new(Parts {
         store: store.clone(),
-        llm: llm(&config.model)?,
+        llm: llm(&config.model).await?,
         tools: Arc::clone(&bridges) as _,
         clock: Arc::new(SystemClock),
         supervisor,
@@ -128,14 +128,19 @@ async fn warn_of_missing_keys(store: &Store, vault: &Vault) -> Result<()> {
     Ok(())
 }
 
-fn llm(model: &Model) -> Result<Arc<dyn LlmClient>> {
-    Ok(match &model.settings {
-        Some(settings) => Arc::new(adjutant_llm::client(settings.clone())?),
-        None => Arc::new(Unconfigured),
-    })
+/// The router of models. Where none is configured a local one is looked for, now and whenever one is needed.
+async fn llm(model: &Model) -> Result<Arc<dyn LlmClient>> {
+    let router = Router::new(model.operator.clone())?;
+    router.look_again().await;
+    Ok(Arc::new(router))
 }
 
 impl Ready {
+    /// Whether a model is configured, or one was found on this machine.
+    pub fn has_model(&self) -> bool {
+        self.app.engine().default_model().is_some()
+    }
+
     /// Serves until `shutdown` resolves, then ends everything in order.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<()> {
         let Self { app, new_key: _, new_key_file: _, mut embedded, replica } = self;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use adjutant_core::limits;
 use adjutant_core::scope::{Origin, ProfileName, Role, Scope};
-use adjutant_llm::unconfigured::Unconfigured;
+use adjutant_llm::router::Router;
 use adjutant_mcp::options::Options;
 use adjutant_mcp::pool::{Bridges, ServerReport, ServerState};
 use adjutant_store::diagnose;
@@ -57,8 +57,8 @@ pub(super) async fn run(arguments: &Arguments, environment: &Environment) -> Res
             checks.push(check("settings", "settings", State::Ok, "all can be read".to_owned()));
             checks.extend(database_checks(&config).await);
             checks.push(vault_check(&config));
-            let (model, servers) = tokio::join!(model_check(&config), mcp_checks(&config));
-            checks.push(model);
+            let (models, servers) = tokio::join!(model_checks(&config), mcp_checks(&config));
+            checks.extend(models);
             checks.extend(servers);
         }
         Err(faults) => {
@@ -117,21 +117,35 @@ fn vault_check(config: &Config) -> Check {
     check("credentials", "key", state, detail)
 }
 
-async fn model_check(config: &Config) -> Check {
+async fn model_checks(config: &Config) -> Vec<Check> {
     const AREA: &str = "model";
-    let Some(settings) = &config.model.settings else {
-        return check(AREA, "model", State::Warning, Unconfigured::error().message);
+    let router = match Router::new(config.model.operator.clone()) {
+        Ok(router) => router,
+        Err(error) => return vec![check(AREA, "model", State::Failed, error.to_string())],
     };
-    let name = settings.model.clone();
-    let client = match adjutant_llm::client(settings.clone()) {
-        Ok(client) => client,
-        Err(error) => return check(AREA, name, State::Failed, error.to_string()),
+    let Ok(told) = timeout(MODEL_ANSWER, router.check()).await else {
+        return vec![check(AREA, "model", State::Failed, "a provider did not answer in time".to_owned())];
     };
-    match timeout(MODEL_ANSWER, client.check()).await {
-        Ok(Ok(found)) => check(AREA, name, State::Ok, found),
-        Ok(Err(error)) => check(AREA, name, State::Failed, error.to_string()),
-        Err(_) => check(AREA, name, State::Failed, "the provider did not answer in time".to_owned()),
+    let mut checks: Vec<Check> = told
+        .into_iter()
+        .map(|(provider, said)| match said {
+            Ok(found) => check(AREA, provider, State::Ok, found),
+            Err(error) => check(AREA, provider, State::Failed, error.to_string()),
+        })
+        .collect();
+    if let Some(found) = router.found() {
+        let detail = format!("nothing is configured; {found} of the Ollama on this machine answers");
+        checks.push(check(AREA, "model", State::Ok, detail));
     }
+    if checks.is_empty() {
+        checks.push(check(AREA, "model", State::Warning, adjutant_llm::advice().to_owned()));
+    }
+    let models = &config.model.operator.models;
+    if models.len() > 1 {
+        checks.push(check(AREA, "order", State::Ok, format!("asked one after the other: {}", models.join(", "))));
+    }
+    checks.extend(router.prices().describe().into_iter().map(|line| check(AREA, "prices", State::Ok, line)));
+    checks
 }
 
 async fn mcp_checks(config: &Config) -> Vec<Check> {

@@ -24,7 +24,6 @@ pub(super) async fn run(environment: &Environment) -> Result<ExitCode> {
     raise_open_files();
     let listener = bind(config.doors.listen).await?;
     let address = listener.local_addr()?;
-    let without_model = config.model.settings.is_none();
     let ready = serve::prepare(config).await?;
     if let Some(key) = &ready.new_key {
         terminal::data(&shown_once(key));
@@ -36,8 +35,8 @@ pub(super) async fn run(environment: &Environment) -> Result<ExitCode> {
         ));
     }
     terminal::data(&format!("Adjutant listens on http://{address}"));
-    if without_model {
-        terminal::say(&adjutant_llm::unconfigured::Unconfigured::error().message);
+    if !ready.has_model() {
+        terminal::say(adjutant_llm::advice());
     }
     let asked = CancellationToken::new();
     tokio::select! {

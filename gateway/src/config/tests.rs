@@ -68,7 +68,10 @@ fn a_public_address_needs_a_proxy() {
 #[test]
 fn a_model_is_set_up_whole_or_not_at_all() {
     assert!(faults(&[("LLM_MODEL", "m")]).contains("LLM_PROVIDER"));
-    assert!(faults(&[("LLM_PROVIDER", "other"), ("LLM_MODEL", "m"), ("OPENAI_API_KEY", "k")]).contains("only openai"));
+    assert!(
+        faults(&[("LLM_PROVIDER", "other"), ("LLM_MODEL", "m"), ("OPENAI_API_KEY", "k")])
+            .contains("is openai, anthropic, ollama or none")
+    );
     let base = ("OPENAI_BASE_URL", "http://127.0.0.1:1/v1");
     let config = read(&[("LLM_PROVIDER", "openai"), ("LLM_MODEL", "m"), base]).unwrap();
     assert_eq!(config.model.settings.unwrap().base_url, base.1);

@@ -80,7 +80,7 @@ fn hangs(beginning: &'static str) -> Response {
 fn impatient(db: &TestDb, base_url: &str) -> Config {
     let mut config =
         config(db, &[("LLM_PROVIDER", "openai"), ("LLM_MODEL", "scripted"), ("OPENAI_BASE_URL", base_url)]);
-    let timeouts = &mut config.model.settings.as_mut().unwrap().timeouts;
+    let timeouts = &mut config.model.operator.providers[0].timeouts;
     timeouts.first_byte = Duration::from_millis(300);
     timeouts.idle = Duration::from_millis(300);
     timeouts.backoff = Duration::from_millis(1);

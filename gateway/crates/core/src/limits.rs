@@ -145,6 +145,26 @@ limits! {
     MODEL_EVENT_BYTES: usize = 1024 * 1024, bytes;
     /// All events of one model's stream; only text and calls are kept of them.
     MODEL_STREAM_BYTES: usize = 64 * 1024 * 1024, bytes;
+    /// Thinking of one model answer, with its signatures.
+    THINKING_BYTES: usize = 1024 * 1024, bytes;
+    /// Models that one call may ask one after the other.
+    MODEL_CHAIN: usize = 8, items;
+    /// Tries of one model before the next in the list is asked; it is not waited for longer than a backoff.
+    MODEL_TRIES_BEFORE_NEXT: u32 = 2, items;
+    /// Calls in a row that fail before a model rests, per address and key.
+    MODEL_FAILURES: u32 = 5, items;
+    /// First rest of a failing model; then one call tries it, and the rest doubles if that fails too.
+    MODEL_REST: u64 = 15_000, milliseconds;
+    /// Longest rest of a failing model.
+    MODEL_REST_MAX: u64 = 300_000, milliseconds;
+    /// Models whose failures are remembered, over all keys.
+    MODEL_CIRCUITS: usize = 4_096, items;
+    /// Connection pools kept for keys of users; the one used longest ago goes first.
+    MODEL_KEY_CLIENTS: usize = 256, items;
+    /// Asking whether an Ollama is there that nobody configured.
+    MODEL_PROBE: u64 = 1_000, milliseconds;
+    /// Before it is looked for again.
+    MODEL_PROBE_AGAIN: u64 = 5_000, milliseconds;
     /// The list of models that a provider offers.
     MODEL_LIST_BYTES: usize = 4 * 1024 * 1024, bytes;
     /// Text of one tool result.

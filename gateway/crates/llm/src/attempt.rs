@@ -10,10 +10,10 @@ use genai::chat::{ChatFrameSink, ChatStream, ChatStreamEvent, FrameCtx, RawFrame
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::Dispatch;
 
+use crate::answer::Reader;
 use crate::failure::{self, Failure};
-use crate::openai::answer::Reader;
 use crate::redact::Redactor;
-use crate::settings::Timeouts;
+use crate::settings::{Provider, Timeouts};
 
 /// Hands each event of a stream to the reader at the moment it arrives.
 pub(crate) struct Tap(Mutex<Tapped>);
@@ -25,8 +25,8 @@ struct Tapped {
 }
 
 impl Tap {
-    pub(crate) fn new(redactor: Redactor) -> Self {
-        Self(Mutex::new(Tapped { reader: Reader::new(redactor), failure: None, last_event: None }))
+    pub(crate) fn new(provider: Provider, redactor: Redactor) -> Self {
+        Self(Mutex::new(Tapped { reader: Reader::new(provider, redactor), failure: None, last_event: None }))
     }
 
     /// Never contended: the stream is polled, and with it the tap, by one task.
@@ -97,11 +97,13 @@ impl Attempt {
         }
         match item {
             None | Some(Ok(ChatStreamEvent::End(_))) => Ok(Progress::Ended),
-            // The reader has seen the same event and found nothing wrong with it.
-            Some(Ok(_) | Err(genai::Error::StreamParse { .. } | genai::Error::ChatResponse { .. })) => {
-                Ok(Progress::More)
-            }
+            Some(Ok(_)) => Ok(Progress::More),
             Some(Err(_)) if tapped.reader.is_whole() => Ok(Progress::Ended),
+            Some(Err(error @ (genai::Error::WebStream { .. } | genai::Error::HttpError { .. }))) => {
+                Err(failure::transport(error, &self.redactor))
+            }
+            // The reader has seen the same event and found nothing wrong with it.
+            Some(Err(_)) if tapped.last_event.is_some() => Ok(Progress::More),
             Some(Err(error)) => Err(failure::transport(error, &self.redactor)),
         }
     }
@@ -124,14 +126,19 @@ impl Attempt {
         self.tap.lock().reader.take_text()
     }
 
+    pub(crate) fn take_thinking(&self) -> Option<String> {
+        self.tap.lock().reader.take_thinking()
+    }
+
     pub(crate) fn has_begun(&self) -> bool {
         self.tap.lock().reader.has_begun()
     }
 
     /// The answer, after [`Progress::Ended`].
-    pub(crate) fn finish(self, asked: &str) -> Result<ModelAnswer, Failure> {
+    /// `mark` names the provider in what it takes back.
+    pub(crate) fn finish(self, asked: &str, mark: &str) -> Result<ModelAnswer, Failure> {
         let reader = std::mem::take(&mut self.tap.lock().reader);
-        reader.finish(asked)
+        reader.finish(asked, mark)
     }
 }
 

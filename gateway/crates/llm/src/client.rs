@@ -1,11 +1,11 @@
-//! The client itself: tries a call until the model begins to answer, then relays what comes.
+//! The client of one provider with one key: tries a call until the model begins to answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use adjutant_core::limits;
-use adjutant_core::model::{LlmClient, ModelAccess, ModelError, ModelErrorKind, ModelEvent, ModelRequest, Purpose};
+use adjutant_core::model::{ModelError, ModelErrorKind, ModelRequest};
 use futures::StreamExt;
-use futures::stream::BoxStream;
 use genai::adapter::AdapterKind;
 use genai::resolver::{AuthData, Endpoint};
 use genai::{Headers, ModelIden, ServiceTarget};
@@ -15,11 +15,10 @@ use tokio::time::sleep;
 
 use crate::attempt::{Attempt, Progress, Tap};
 use crate::failure::{self, Failure};
-use crate::http;
-use crate::openai::request;
 use crate::redact::Redactor;
-use crate::retry;
-use crate::settings::{Provider, Settings, SetupError, Timeouts};
+use crate::settings::{Provider, Settings, SetupError, Thinking, Timeouts};
+use crate::wire::{Reader, sight};
+use crate::{anthropic, http, ollama, openai, retry};
 
 /// One provider. Clones share the connections.
 #[derive(Clone)]
@@ -30,12 +29,25 @@ pub struct Client {
 struct Inner {
     genai: genai::Client,
     http: reqwest::Client,
-    adapter: AdapterKind,
+    provider: Provider,
     base: Url,
+    /// Scheme, host and port.
+    origin: String,
+    mark: String,
     model: String,
+    thinking: Thinking,
     redactor: Redactor,
     timeouts: Timeouts,
     tries: u32,
+}
+
+/// How long one model is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Nobody else is left to ask.
+    Full,
+    /// Another model can be asked instead: it is not waited for.
+    Short,
 }
 
 impl Client {
@@ -47,16 +59,19 @@ impl Client {
         let base = http::base_url(&settings.base_url)?;
         let http = http::build(&settings, &base)?;
         let genai = genai::Client::builder().with_reqwest(http.clone()).build().map_err(|_| SetupError::Tls)?;
-        let adapter = match settings.provider {
-            Provider::OpenAi => AdapterKind::OpenAI,
-        };
+        let provider = settings.provider;
+        let origin = base.origin().ascii_serialization();
         let inner = Inner {
             genai,
             http,
-            adapter,
+            provider,
+            // Thinking goes back only to the address that it came from: another one cannot know it.
+            mark: format!("{} {origin}", provider.as_str()),
+            origin,
             base,
             model,
-            redactor: Redactor::new(settings.api_key),
+            thinking: settings.thinking,
+            redactor: Redactor::new(settings.api_key, provider, settings.is_users),
             timeouts: settings.timeouts,
             tries: settings.tries.max(1),
         };
@@ -65,57 +80,67 @@ impl Client {
 
     /// Asks the provider for its models, which costs nothing, and says in a sentence what came of it.
     pub async fn check(&self) -> Result<String, ModelError> {
-        self.inner.check().await.map_err(|failure| failure.error)
-    }
-}
-
-impl LlmClient for Client {
-    fn stream(&self, request: ModelRequest) -> BoxStream<'static, Result<ModelEvent, ModelError>> {
-        let inner = Arc::clone(&self.inner);
-        Box::pin(async_stream::try_stream! {
-            let asked = request.models.first().cloned().unwrap_or_else(|| inner.model.clone());
-            // Hands the request over: a stream that lasts does not hold the prompt.
-            let mut attempt = inner.begin(request, &asked).await.map_err(|failure| failure.error)?;
-            let mut progress = Ok(Progress::More);
-            loop {
-                if let Some(text) = attempt.take_text() {
-                    yield ModelEvent::TextDelta(text);
-                }
-                if progress.map_err(|failure: Failure| failure.error)? == Progress::Ended {
-                    break;
-                }
-                progress = attempt.advance().await;
+        let model = &self.inner.model;
+        let listed = match self.inner.list().await {
+            Ok(Some(listed)) => listed,
+            Ok(None) => {
+                return Ok(format!(
+                    "the model provider answers but does not list its models, so {model} is not checked"
+                ));
             }
-            yield ModelEvent::Finished(attempt.finish(&asked).map_err(|failure| failure.error)?);
-        })
+            Err(failure) => return Err(failure.error),
+        };
+        if listed.iter().any(|name| is_named(self.inner.provider, name, model)) {
+            return Ok(format!("the model provider answers and offers {model}"));
+        }
+        let count = listed.len();
+        Ok(format!("the model provider answers, but {model} is not among the {count} models it lists"))
     }
 
-    fn plan(&self, models: &[String], _: Purpose, _: &ModelAccess) -> Result<Vec<String>, ModelError> {
-        Ok(if models.is_empty() { vec![self.inner.model.clone()] } else { models.to_vec() })
+    /// The names of the provider's models; none where it does not list them.
+    pub async fn models(&self) -> Result<Vec<String>, ModelError> {
+        Ok(self.inner.list().await.map_err(|failure| failure.error)?.unwrap_or_default())
     }
 
-    fn default_model(&self) -> Option<&str> {
-        Some(&self.inner.model)
+    pub(crate) fn origin(&self) -> &str {
+        &self.inner.origin
     }
-}
 
-impl Inner {
+    /// Marks the thinking that this provider wrote and takes back.
+    pub(crate) fn mark(&self) -> &str {
+        &self.inner.mark
+    }
+
     /// Tries until the model begins to answer, or its answer is over without a word.
-    async fn begin(&self, request: ModelRequest, asked: &str) -> Result<Attempt, Failure> {
+    pub(crate) async fn begin(
+        &self,
+        request: &ModelRequest,
+        asked: &str,
+        patience: Patience,
+    ) -> Result<Attempt, Failure> {
+        let inner = &*self.inner;
+        let tries = match patience {
+            Patience::Full => inner.tries,
+            Patience::Short => inner.tries.min(limits::MODEL_TRIES_BEFORE_NEXT),
+        };
         let mut failed = 0;
         loop {
-            let failure = match self.attempt(&request, asked).await {
+            let failure = match inner.attempt(request, asked).await {
                 Ok(attempt) => return Ok(attempt),
                 Err(failure) => failure,
             };
             failed += 1;
-            if !failure.passing || failed >= self.tries {
+            let is_slow = failure.error.kind == ModelErrorKind::TimedOut && patience == Patience::Short;
+            if !failure.passing || failed >= tries || is_slow {
                 return Err(failure);
             }
             let random = getrandom::u64().unwrap_or(u64::MAX / 2);
-            let Some(wait) = retry::wait(failed, failure.error.retry_after, &self.timeouts, random) else {
+            let Some(wait) = retry::wait(failed, failure.error.retry_after, &inner.timeouts, random) else {
                 return Err(failure);
             };
+            if patience == Patience::Short && wait > inner.timeouts.backoff {
+                return Err(failure);
+            }
             tracing::warn!(
                 model.error = failure.error.kind.code(),
                 model.failed_tries = failed,
@@ -125,60 +150,108 @@ impl Inner {
             sleep(wait).await;
         }
     }
+}
 
+/// Whether a name in a list is the one that was asked for.
+pub(crate) fn is_named(provider: Provider, listed: &str, asked: &str) -> bool {
+    listed == asked || (provider == Provider::Ollama && listed.strip_suffix(":latest") == Some(asked))
+}
+
+impl Inner {
     async fn attempt(&self, request: &ModelRequest, asked: &str) -> Result<Attempt, Failure> {
-        let tap = Arc::new(Tap::new(self.redactor.clone()));
-        let options = request::options(request, asked, tap.clone());
+        let tap = Arc::new(Tap::new(self.provider, self.redactor.clone()));
+        let is_own_address = self.provider.own_base_url().starts_with(&self.origin);
+        let reader = Reader {
+            model: asked,
+            mark: &self.mark,
+            sees_images: sight::sees_images(self.provider, asked),
+            reads_pdf: sight::reads_pdf(self.provider, is_own_address, asked),
+        };
+        let (adapter, path, chat, options, headers) = match self.provider {
+            Provider::OpenAi => (
+                AdapterKind::OpenAI,
+                "chat/completions",
+                openai::request::chat(request, &reader),
+                openai::request::options(request, asked, self.thinking, tap.clone()),
+                Headers::default(),
+            ),
+            Provider::Anthropic => (
+                AdapterKind::Anthropic,
+                "messages",
+                anthropic::request::chat(request, &reader),
+                anthropic::request::options(request, &reader, self.thinking, tap.clone()),
+                Headers::from(vec![anthropic::request::VERSION]),
+            ),
+            Provider::Ollama => (
+                AdapterKind::Ollama,
+                "api/chat",
+                ollama::request::chat(request, &reader),
+                ollama::request::options(request, self.thinking, tap.clone()),
+                Headers::default(),
+            ),
+        };
         // The HTTP client adds the key; the override keeps the crate from asking for one.
-        let url = http::below(&self.base, "chat/completions");
+        let url = http::below(&self.base, path);
         let target = ServiceTarget {
             endpoint: Endpoint::from_owned(url.as_str()),
-            auth: AuthData::RequestOverride { url: url.to_string(), headers: Headers::default() },
-            model: ModelIden::new(self.adapter, asked),
+            auth: AuthData::RequestOverride { url: url.to_string(), headers },
+            model: ModelIden::new(adapter, asked),
         };
-        let response = self.genai.exec_chat_stream(target, request::chat(request), Some(&options)).await;
+        let response = self.genai.exec_chat_stream(target, chat, Some(&options)).await;
         let stream = response.map_err(|error| failure::transport(error, &self.redactor))?.stream;
         let mut attempt = Attempt::new(stream, tap, self.redactor.clone(), self.timeouts);
         while attempt.advance().await? == Progress::More && !attempt.has_begun() {}
         Ok(attempt)
     }
 
-    async fn check(&self) -> Result<String, Failure> {
-        let request = self.http.get(http::below(&self.base, "models")).timeout(self.timeouts.first_byte);
-        let response = request.send().await.map_err(|error| failure::unanswered(&error, self.timeouts.first_byte))?;
+    /// `None`: the provider has no list.
+    async fn list(&self) -> Result<Option<Vec<String>>, Failure> {
+        let (path, list, name) = match self.provider {
+            Provider::OpenAi | Provider::Anthropic => ("models", "data", "id"),
+            Provider::Ollama => ("api/tags", "models", "name"),
+        };
+        let mut url = http::below(&self.base, path);
+        let mut request = self.http.get(url.clone());
+        if self.provider == Provider::Anthropic {
+            // The longest page there is.
+            url.query_pairs_mut().append_pair("limit", "1000");
+            let (name, value) = anthropic::request::VERSION;
+            request = self.http.get(url).header(name, value);
+        }
+        let response = request
+            .timeout(self.timeouts.first_byte)
+            .send()
+            .await
+            .map_err(|error| failure::unanswered(&error, self.timeouts.first_byte))?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = self.whole_body(response).await?;
-        let model = &self.model;
+        let body = whole_body(response, self.timeouts.first_byte).await?;
         if matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED) {
-            return Ok(format!("the model provider answers but does not list its models, so {model} is not checked"));
+            return Ok(None);
         }
         if !status.is_success() {
             return Err(failure::http(status, &headers, &body, &self.redactor));
         }
         let listed: Value =
             serde_json::from_str(&body).map_err(|_| Failure::garbled("the list of models is no JSON"))?;
-        let Some(models) = listed.get("data").and_then(Value::as_array) else {
+        let Some(models) = listed.get(list).and_then(Value::as_array) else {
             return Err(Failure::garbled("the list of models is no list"));
         };
-        if models.iter().any(|entry| entry.get("id").and_then(Value::as_str) == Some(model)) {
-            return Ok(format!("the model provider answers and offers {model}"));
-        }
-        let count = models.len();
-        Ok(format!("the model provider answers, but {model} is not among the {count} models it lists"))
+        // An entry without a name counts, but nothing can be asked of it.
+        Ok(Some(
+            models.iter().map(|entry| entry.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()).collect(),
+        ))
     }
+}
 
-    async fn whole_body(&self, response: reqwest::Response) -> Result<String, Failure> {
-        let mut body = Vec::new();
-        let mut pieces = response.bytes_stream();
-        while let Some(piece) = pieces.next().await {
-            body.extend_from_slice(&piece.map_err(|error| failure::unanswered(&error, self.timeouts.first_byte))?);
-            if body.len() > limits::MODEL_LIST_BYTES {
-                return Err(Failure::lasting(
-                    ModelErrorKind::Garbled,
-                    "the model provider's list of models is too long",
-                ));
-            }
+pub(crate) async fn whole_body(response: reqwest::Response, limit: Duration) -> Result<String, Failure> {
+    let mut body = Vec::new();
+    let mut pieces = response.bytes_stream();
+    while let Some(piece) = pieces.next().await {
+        body.extend_from_slice(&piece.map_err(|error| failure::unanswered(&error, limit))?);
+        if body.len() > limits::MODEL_LIST_BYTES {
+            let message = "the model provider's list of models is too long";
+            return Err(Failure::lasting(ModelErrorKind::Garbled, message));
         }
-        Ok(String::from_utf8_lossy(&body).into_owned())
     }
+    Ok(String::from_utf8_lossy(&body).into_owned())
 }

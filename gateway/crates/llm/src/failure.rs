@@ -76,7 +76,9 @@ pub(crate) fn in_stream(error: &Value, redactor: &Redactor) -> Failure {
         StatusCode::TOO_MANY_REQUESTS
     } else if names(&["api_key", "authentication", "permission"]) {
         StatusCode::UNAUTHORIZED
-    } else if names(&["invalid_request", "context_length", "content_filter", "content_policy"]) {
+    } else if names(&["not_found"]) {
+        StatusCode::NOT_FOUND
+    } else if names(&["invalid_request", "request_too_large", "context_length", "content_filter", "content_policy"]) {
         StatusCode::BAD_REQUEST
     } else {
         StatusCode::INTERNAL_SERVER_ERROR
@@ -124,7 +126,7 @@ fn by_status(status: StatusCode, said: &Said, redactor: &Redactor) -> Failure {
     match code {
         401 | 403 => Failure::lasting(
             ModelErrorKind::Unauthorized,
-            format!("the model provider refuses the key (HTTP {code}): check OPENAI_API_KEY"),
+            format!("the model provider refuses the key (HTTP {code}): {}", redactor.key_advice()),
         ),
         429 if said.label.contains("quota") => Failure::lasting(
             ModelErrorKind::RateLimited,
@@ -140,13 +142,11 @@ fn by_status(status: StatusCode, said: &Said, redactor: &Redactor) -> Failure {
         ),
         300..=399 => Failure::lasting(
             ModelErrorKind::Refused,
-            "the model provider answers with a redirect, which is not followed: check OPENAI_BASE_URL",
+            format!("the model provider answers with a redirect, which is not followed: {}", redactor.address_advice()),
         ),
         404 => Failure::lasting(
             ModelErrorKind::Refused,
-            with_reason(
-                "the model provider knows no such model or address, check LLM_MODEL and OPENAI_BASE_URL".to_owned(),
-            ),
+            with_reason(format!("the model provider knows no such model or address, {}", redactor.model_advice())),
         ),
         400..=499 => Failure::lasting(
             ModelErrorKind::Refused,

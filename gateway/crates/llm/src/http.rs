@@ -1,14 +1,16 @@
 //! The one HTTP client for model providers and the addresses it asks. No redirects, no proxies from
 //! the environment, no decompression; the key is bound to this client and goes nowhere else.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Proxy, Url};
 use secrecy::ExposeSecret;
 
-use crate::settings::{Settings, SetupError};
+use crate::egress::{self, PublicOnly};
+use crate::settings::{Provider, Reach, Settings, SetupError};
 
 /// Connections kept open without a call, so that the next one saves the handshakes.
 const WARM_CONNECTIONS: usize = 64;
@@ -20,10 +22,14 @@ pub(crate) fn build(settings: &Settings, base: &Url) -> Result<Client, SetupErro
     if let Some(key) = &settings.api_key
         && !key.expose_secret().trim().is_empty()
     {
-        let bearer = format!("Bearer {}", key.expose_secret().trim());
-        let mut value = HeaderValue::from_str(&bearer).map_err(|_| SetupError::ApiKey)?;
+        let key = key.expose_secret().trim();
+        let (name, text) = match settings.provider {
+            Provider::OpenAi | Provider::Ollama => (AUTHORIZATION, format!("Bearer {key}")),
+            Provider::Anthropic => (HeaderName::from_static("x-api-key"), key.to_owned()),
+        };
+        let mut value = HeaderValue::from_str(&text).map_err(|_| SetupError::ApiKey)?;
         value.set_sensitive(true);
-        headers.insert(AUTHORIZATION, value);
+        headers.insert(name, value);
     }
     let mut builder = Client::builder()
         .default_headers(headers)
@@ -47,6 +53,13 @@ pub(crate) fn build(settings: &Settings, base: &Url) -> Result<Client, SetupErro
     if base.scheme() == "http" && settings.proxy.is_none() {
         // Nothing to verify: no certificates are loaded, and none need be installed.
         builder = builder.tls_certs_only([]);
+    }
+    if settings.reach == Reach::Public {
+        // What the resolver finds is filtered; an address in the URL never reaches the resolver.
+        if !egress::host_may_be_public(base) {
+            return Err(SetupError::Private);
+        }
+        builder = builder.dns_resolver(Arc::new(PublicOnly));
     }
     if let Some(proxy) = &settings.proxy {
         builder = builder.proxy(Proxy::all(proxy.expose_secret()).map_err(|_| SetupError::Proxy)?);

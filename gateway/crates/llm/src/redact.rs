@@ -3,6 +3,8 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::settings::Provider;
+
 const SHOWN_CHARS: usize = 200;
 /// So many characters in a row of the key are taken for the key.
 const KEY_WINDOW: usize = 6;
@@ -13,11 +15,37 @@ const MARK: &str = "[redacted]";
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Redactor {
     key: Option<SecretString>,
+    provider: Provider,
+    is_users: bool,
 }
 
 impl Redactor {
-    pub(crate) fn new(key: Option<SecretString>) -> Self {
-        Self { key }
+    pub(crate) fn new(key: Option<SecretString>, provider: Provider, is_users: bool) -> Self {
+        Self { key, provider, is_users }
+    }
+
+    /// What to do about a key that is refused.
+    pub(crate) fn key_advice(&self) -> String {
+        match (self.is_users, self.provider) {
+            (true, provider) => format!("check the key that you stored as llm_{}", provider.as_str()),
+            (false, provider) => format!("check {}", provider.key_setting()),
+        }
+    }
+
+    /// What to do about an address that answers something else.
+    pub(crate) fn address_advice(&self) -> String {
+        if self.is_users {
+            return "check the address that your key is stored for".to_owned();
+        }
+        format!("check {}", self.provider.url_setting())
+    }
+
+    /// What to do about a model that is not known.
+    pub(crate) fn model_advice(&self) -> String {
+        if self.is_users {
+            return "check the name of the model".to_owned();
+        }
+        format!("check LLM_MODEL and {}", self.provider.url_setting())
     }
 
     pub(crate) fn clean(&self, text: &str) -> String {
@@ -64,7 +92,7 @@ mod tests {
     use super::*;
 
     fn redactor() -> Redactor {
-        Redactor::new(Some(SecretString::from("local-test-0123456789")))
+        Redactor::new(Some(SecretString::from("local-test-0123456789")), Provider::OpenAi, false)
     }
 
     #[test]

@@ -6,16 +6,97 @@ use adjutant_core::limits;
 use secrecy::SecretString;
 
 /// The wire format that the provider speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Provider {
     /// Chat completions, as `OpenAI` and most others serve them.
+    #[default]
     OpenAi,
+    /// Anthropic's messages.
+    Anthropic,
+    /// Ollama's own chat.
+    Ollama,
 }
 
 impl Provider {
-    /// The names that `LLM_PROVIDER` may have.
+    pub const ALL: [Self; 3] = [Self::OpenAi, Self::Anthropic, Self::Ollama];
+
+    /// The names that `LLM_PROVIDER` may have, and what stands before the slash in `provider/model`.
     pub fn parse(text: &str) -> Option<Self> {
-        (text == "openai").then_some(Self::OpenAi)
+        Self::ALL.into_iter().find(|provider| provider.as_str() == text)
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
+            Self::Ollama => "ollama",
+        }
+    }
+
+    /// Where the provider itself is to be found.
+    pub fn own_base_url(self) -> &'static str {
+        match self {
+            Self::OpenAi => "https://api.openai.com/v1",
+            Self::Anthropic => "https://api.anthropic.com/v1",
+            Self::Ollama => "http://127.0.0.1:11434",
+        }
+    }
+
+    /// The path of a base URL at an address of which only scheme, host and port are known.
+    pub(crate) fn usual_path(self) -> &'static str {
+        match self {
+            Self::OpenAi | Self::Anthropic => "/v1",
+            Self::Ollama => "",
+        }
+    }
+
+    /// What answers for a user's own key that names no model, where the operator names none either.
+    pub(crate) fn usual_model(self) -> Option<&'static str> {
+        match self {
+            Self::OpenAi => Some("gpt-5-mini"),
+            Self::Anthropic => Some("claude-sonnet-4-5"),
+            Self::Ollama => None,
+        }
+    }
+
+    pub(crate) fn key_setting(self) -> &'static str {
+        match self {
+            Self::OpenAi => "OPENAI_API_KEY",
+            Self::Anthropic => "ANTHROPIC_API_KEY",
+            Self::Ollama => "OLLAMA_BASE_URL",
+        }
+    }
+
+    pub(crate) fn url_setting(self) -> &'static str {
+        match self {
+            Self::OpenAi => "OPENAI_BASE_URL",
+            Self::Anthropic => "ANTHROPIC_BASE_URL",
+            Self::Ollama => "OLLAMA_BASE_URL",
+        }
+    }
+}
+
+/// How much a model is asked to think before it answers. Models that always think do so anyway.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Thinking {
+    /// What the model does by itself; Anthropic's are told not to.
+    #[default]
+    Unasked,
+    Low,
+    Medium,
+    High,
+}
+
+impl Thinking {
+    /// The values that `LLM_THINKING` may have.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "off" => Some(Self::Unasked),
+            "low" => Some(Self::Low),
+            "medium" => Some(Self::Medium),
+            "high" => Some(Self::High),
+            _ => None,
+        }
     }
 }
 
@@ -26,8 +107,12 @@ pub struct Settings {
     pub base_url: String,
     /// Local servers need none.
     pub api_key: Option<SecretString>,
+    /// The key is a user's own, not the operator's.
+    pub is_users: bool,
+    pub reach: Reach,
     /// The model that answers when a request names none.
     pub model: String,
+    pub thinking: Thinking,
     /// `None`: a direct connection, whatever the environment says of proxies.
     pub proxy: Option<SecretString>,
     pub timeouts: Timeouts,
@@ -38,16 +123,38 @@ pub struct Settings {
 impl Settings {
     /// `OpenAI` chat completions with the limits of `adjutant_core::limits`.
     pub fn openai(base_url: impl Into<String>, model: impl Into<String>, api_key: Option<SecretString>) -> Self {
+        Self::new(Provider::OpenAi, base_url, model, api_key)
+    }
+
+    /// The operator's access to a provider, with the limits of `adjutant_core::limits`.
+    pub fn new(
+        provider: Provider,
+        base_url: impl Into<String>,
+        model: impl Into<String>,
+        api_key: Option<SecretString>,
+    ) -> Self {
         Self {
-            provider: Provider::OpenAi,
+            provider,
             base_url: base_url.into(),
             api_key,
+            is_users: false,
+            reach: Reach::Configured,
             model: model.into(),
+            thinking: Thinking::default(),
             proxy: None,
             timeouts: Timeouts::default(),
             tries: limits::MODEL_TRIES,
         }
     }
+}
+
+/// Where a client may connect to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// The operator's configuration names the address, so it may be a private one.
+    Configured,
+    /// Over TLS, and only to public addresses.
+    Public,
 }
 
 /// How long a client waits for what.
@@ -89,6 +196,8 @@ pub enum SetupError {
     Model,
     #[error("the model provider's key holds characters that no HTTP header can carry")]
     ApiKey,
+    #[error("the address of the model provider is not a public one over https, and the operator does not name it")]
+    Private,
     #[error("the proxy for the model provider is no valid proxy URL")]
     Proxy,
     #[error(

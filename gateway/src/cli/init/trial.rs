@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use adjutant_core::message::{Part, Role};
 use adjutant_core::model::{LlmClient as _, ModelAccess, ModelEvent, ModelRequest, PromptMessage, Purpose};
 use adjutant_llm::offers;
+use adjutant_llm::router::{Operator, Router};
 use adjutant_llm::settings::Settings;
 use futures::StreamExt as _;
 use tokio::time::timeout;
@@ -32,7 +33,7 @@ pub(super) async fn models(settings: &Settings) -> Result<Vec<String>, String> {
 pub(super) async fn ask(settings: Settings) -> Result<String, String> {
     let begun = Instant::now();
     let model = line(&settings.model, SHOWN);
-    let client = adjutant_llm::client(settings).map_err(|error| error.to_string())?;
+    let client = Router::new(Operator::alone(settings)).map_err(|error| error.to_string())?;
     let prompt = |role, text: &str| PromptMessage { role, parts: vec![Part::text(text)] };
     let request = ModelRequest {
         models: Vec::new(),

@@ -7,6 +7,8 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use crate::calls::CallDelta;
+
 #[derive(Debug, Deserialize)]
 pub(super) struct Chunk {
     #[serde(default)]
@@ -36,26 +38,14 @@ pub(super) struct Delta {
     /// What the model says instead of an answer that it declines to give.
     #[serde(default)]
     pub(super) refusal: Text,
+    /// What a model thinks, as most servers of this format name it.
+    #[serde(default)]
+    pub(super) reasoning_content: Text,
+    /// The same under the other name.
+    #[serde(default)]
+    pub(super) reasoning: Text,
     #[serde(default)]
     pub(super) tool_calls: Option<Vec<CallDelta>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct CallDelta {
-    #[serde(default)]
-    pub(super) index: Option<u64>,
-    #[serde(default)]
-    pub(super) id: Option<String>,
-    #[serde(default)]
-    pub(super) function: Option<FunctionDelta>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct FunctionDelta {
-    #[serde(default)]
-    pub(super) name: Option<String>,
-    #[serde(default)]
-    pub(super) arguments: Option<Value>,
 }
 
 /// A string, nothing, or a list of parts of which those of type `text` count.

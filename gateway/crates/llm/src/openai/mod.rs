@@ -1,6 +1,5 @@
 //! The wire format of `OpenAI` chat completions, as it and most other providers serve it.
 
 pub(crate) mod answer;
-mod calls;
 mod chunk;
 pub(crate) mod request;

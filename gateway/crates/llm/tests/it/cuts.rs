@@ -4,7 +4,7 @@ use adjutant_core::model::{ModelErrorKind, StopReason};
 use serde_json::json;
 
 use crate::fake::{Fake, Step, chunked_head, done, event, finish, in_chunk, says, send, stream_head, text, tool_call};
-use crate::support::{Told, client, impatient, settings, tell};
+use crate::support::{Told, alone, client, impatient, settings, tell};
 
 async fn told(steps: Vec<Step>) -> Told {
     let fake = Fake::start(vec![steps]).await;
@@ -168,7 +168,7 @@ async fn an_error_page_without_end_is_given_up() {
 async fn a_text_without_end_is_garbled() {
     let bytes = format!("data: {}\n\n", text(&"x".repeat(32 * 1024)));
     let fake = Fake::start(vec![vec![stream_head(), Step::Flood(bytes.into_bytes())]]).await;
-    let client = adjutant_llm::client(settings(&fake.base_url())).unwrap();
+    let client = alone(settings(&fake.base_url()));
     assert_eq!(tell(&client, "hello").await.kind(), ModelErrorKind::Garbled);
     fake.client_left().await;
 }

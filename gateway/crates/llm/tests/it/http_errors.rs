@@ -7,7 +7,7 @@ use adjutant_core::model::{ModelError, ModelErrorKind};
 use tokio::net::TcpListener;
 
 use crate::fake::{Fake, Step, plain, says};
-use crate::support::{client, impatient, settings, tell};
+use crate::support::{alone, client, impatient, settings, tell};
 
 const OVERLOADED: &str = r#"{"error":{"message":"overloaded","type":"server_error"}}"#;
 
@@ -87,7 +87,7 @@ async fn a_provider_that_is_not_there_is_unavailable() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let client = adjutant_llm::client(settings(&format!("http://{address}/v1"))).unwrap();
+    let client = alone(settings(&format!("http://{address}/v1")));
     let error = tell(&client, "hello").await.end.unwrap_err();
     let expected = ModelError {
         kind: ModelErrorKind::Unavailable,

@@ -7,12 +7,12 @@ use std::process::Stdio;
 use adjutant_core::ids::ToolCallId;
 use adjutant_core::message::{ForeignText, OutcomeKind, Part, Role, ToolCallPart, ToolResultPart};
 use adjutant_core::model::{LlmClient, ModelAnswer, ModelErrorKind, ModelRequest, StopReason, Usage};
-use adjutant_llm::client::Client;
+use adjutant_llm::router::Router;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::support::{SHORT, ask, message, read, settings, soon, tell};
+use crate::support::{SHORT, alone, ask, message, read, settings, soon, tell};
 
 struct Peer {
     base_url: String,
@@ -52,8 +52,8 @@ impl Peer {
         Self { base_url: format!("{address}/v1"), _process: process }
     }
 
-    fn client(&self) -> Client {
-        adjutant_llm::client(settings(&self.base_url)).unwrap()
+    fn client(&self) -> Router {
+        alone(settings(&self.base_url))
     }
 }
 
@@ -142,7 +142,7 @@ async fn the_peers_faults_have_their_kinds() {
     settings.timeouts.retry_after_max = SHORT;
     settings.timeouts.first_byte = 4 * SHORT;
     settings.timeouts.idle = 4 * SHORT;
-    let client = adjutant_llm::client(settings).unwrap();
+    let client = alone(settings);
     let cases = [
         ("always rate limited", ModelErrorKind::RateLimited),
         ("always failing", ModelErrorKind::Unavailable),
@@ -166,5 +166,5 @@ async fn the_peers_faults_have_their_kinds() {
 #[tokio::test]
 async fn the_peer_passes_the_check() {
     let peer = Peer::start().await;
-    assert!(peer.client().check().await.unwrap().starts_with("the model provider answers"));
+    assert!(peer.client().check().await.remove(0).1.unwrap().starts_with("the model provider answers"));
 }

@@ -7,7 +7,7 @@ use adjutant_core::tool::{AddedBy, Hints, ToolSpec};
 use serde_json::{Value, json};
 
 use crate::fake::{Asked, Fake, says};
-use crate::support::{KEY, ask, client, message, read, settings};
+use crate::support::{KEY, alone, ask, client, message, read, settings};
 
 async fn wire(request: ModelRequest) -> Asked {
     let fake = Fake::start(vec![says("hi")]).await;
@@ -142,7 +142,7 @@ async fn arguments_of_earlier_calls_are_always_an_object() {
 #[tokio::test]
 async fn the_models_name_is_sent_as_it_is_written() {
     for name in ["mistral-large", "qwen-max", "o3-mini-high", "vendor::model", "openai/gpt-5-low", "x-none"] {
-        let request = ModelRequest { models: vec![name.to_owned()], ..ask("hello") };
+        let request = ModelRequest { models: vec![format!("openai/{name}")], ..ask("hello") };
         let body = wire(request).await.body;
         assert_eq!(body["model"], name);
         assert_eq!(body.get("reasoning_effort"), None, "{name}");
@@ -155,7 +155,7 @@ async fn without_a_key_none_is_sent() {
         let fake = Fake::start(vec![says("hi")]).await;
         let mut settings = settings(&format!("{}/", fake.base_url()));
         settings.api_key = key;
-        let client = adjutant_llm::client(settings).unwrap();
+        let client = alone(settings);
         read(client.stream(ask("hello"))).await.answer();
         let asked = fake.asked().remove(0);
         assert_eq!(asked.headers.get("authorization"), None);
@@ -168,7 +168,7 @@ async fn a_configured_proxy_is_used() {
     let proxy = Fake::start(vec![says("hi")]).await;
     let mut settings = settings("http://model.invalid/v1");
     settings.proxy = Some(format!("http://{}", proxy.address).into());
-    let client = adjutant_llm::client(settings).unwrap();
+    let client = alone(settings);
     read(client.stream(ask("hello"))).await.answer();
     assert_eq!(proxy.asked().remove(0).line, "POST http://model.invalid/v1/chat/completions HTTP/1.1");
 }

@@ -1,8 +1,8 @@
 //! Building a client, checking its provider, and the client of a server without a model.
 
 use adjutant_core::model::{LlmClient, ModelErrorKind};
+use adjutant_llm::router::{Operator, Router};
 use adjutant_llm::settings::{Provider, Settings, SetupError};
-use adjutant_llm::unconfigured::Unconfigured;
 
 use crate::fake::{Fake, Step, plain, send};
 use crate::support::{ask, client, impatient, read, settings};
@@ -22,14 +22,21 @@ fn settings_that_cannot_work_are_refused() {
     assert_eq!(refused(|settings| settings.api_key = Some("a\nb".into())), Some(SetupError::ApiKey));
     assert_eq!(refused(|settings| settings.proxy = Some("not a proxy".into())), Some(SetupError::Proxy));
     assert_eq!((Provider::parse("openai"), Provider::parse("OpenAI")), (Some(Provider::OpenAi), None));
+    assert_eq!(
+        (Provider::parse("anthropic"), Provider::parse("ollama")),
+        (Some(Provider::Anthropic), Some(Provider::Ollama))
+    );
 }
 
 #[tokio::test]
 async fn without_a_model_every_call_says_how_to_set_one_up() {
-    assert_eq!(Unconfigured.default_model(), None);
-    let error = read(Unconfigured.stream(ask("hello"))).await.end.unwrap_err();
+    let template = settings("http://127.0.0.1:1");
+    let nothing = Operator { providers: vec![], default_provider: None, models: vec![], ..Operator::alone(template) };
+    let router = Router::new(nothing).unwrap();
+    assert_eq!(router.default_model(), None);
+    let error = read(router.stream(ask("hello"))).await.end.unwrap_err();
     assert_eq!(error.kind, ModelErrorKind::NotConfigured);
-    for setting in ["LLM_PROVIDER", "LLM_MODEL", "OPENAI_BASE_URL", "OPENAI_API_KEY"] {
+    for setting in ["LLM_PROVIDER", "LLM_MODEL", "OPENAI_BASE_URL", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "Ollama"] {
         assert!(error.message.contains(setting), "{}", error.message);
     }
 }
@@ -47,7 +54,7 @@ async fn a_check_tells_whether_the_model_is_offered() {
     ];
     for (status, body, sentence) in cases {
         let fake = Fake::start(vec![plain(status, "", body)]).await;
-        assert_eq!(client(&fake).check().await, Ok(sentence.to_owned()));
+        assert_eq!(client(&fake).check().await, [("openai", Ok(sentence.to_owned()))]);
         assert_eq!(fake.asked().remove(0).line, "GET /v1/models HTTP/1.1");
     }
 }
@@ -66,8 +73,8 @@ async fn a_check_that_fails_says_why() {
     ];
     for (reply, kind) in cases {
         let fake = Fake::start(vec![reply]).await;
-        assert_eq!(client(&fake).check().await.unwrap_err().kind, kind);
+        assert_eq!(client(&fake).check().await.remove(0).1.unwrap_err().kind, kind);
     }
     let fake = Fake::start(vec![vec![Step::Hang]]).await;
-    assert_eq!(impatient(&fake, 1).check().await.unwrap_err().kind, ModelErrorKind::TimedOut);
+    assert_eq!(impatient(&fake, 1).check().await.remove(0).1.unwrap_err().kind, ModelErrorKind::TimedOut);
 }

@@ -7,7 +7,7 @@ use adjutant_core::message::{Part, Role};
 use adjutant_core::model::{
     LlmClient, ModelAccess, ModelAnswer, ModelError, ModelErrorKind, ModelEvent, ModelRequest, PromptMessage, Purpose,
 };
-use adjutant_llm::client::Client;
+use adjutant_llm::router::{Operator, Router};
 use adjutant_llm::settings::{Settings, Timeouts};
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -26,17 +26,22 @@ pub(crate) fn settings(base_url: &str) -> Settings {
     Settings { timeouts, ..Settings::openai(base_url, "scripted", key) }
 }
 
-pub(crate) fn client(fake: &Fake) -> Client {
-    adjutant_llm::client(settings(&fake.base_url())).unwrap()
+/// The router of one provider with one model.
+pub(crate) fn alone(settings: Settings) -> Router {
+    Router::new(Operator::alone(settings)).unwrap()
+}
+
+pub(crate) fn client(fake: &Fake) -> Router {
+    alone(settings(&fake.base_url()))
 }
 
 /// Gives up on a silent provider soon.
-pub(crate) fn impatient(fake: &Fake, tries: u32) -> Client {
+pub(crate) fn impatient(fake: &Fake, tries: u32) -> Router {
     let mut settings = settings(&fake.base_url());
     settings.timeouts.first_byte = SHORT;
     settings.timeouts.idle = SHORT;
     settings.tries = tries;
-    adjutant_llm::client(settings).unwrap()
+    alone(settings)
 }
 
 pub(crate) fn message(role: Role, parts: Vec<Part>) -> PromptMessage {

@@ -1,14 +1,16 @@
-use adjutant_core::model::ModelErrorKind;
+use adjutant_core::limits;
+use adjutant_core::model::{ModelAnswer, ModelErrorKind, PaidBy};
 use serde_json::json;
 
 use super::*;
+use crate::answer::Reader;
 
 fn read(events: &[Value]) -> Result<ModelAnswer, Failure> {
     let mut reader = Reader::default();
     for event in events {
         reader.read(&event.to_string())?;
     }
-    reader.finish("asked")
+    reader.finish("asked", "")
 }
 
 fn call(delta: &Value) -> Value {
@@ -113,7 +115,7 @@ fn only_the_models_own_finish_reason_makes_an_answer_whole() {
     for data in [text.to_string().as_str(), "[DONE]"] {
         reader.read(data).expect("a chunk");
     }
-    assert_eq!(reader.finish("m").map_err(|failure| failure.error.kind), Err(ModelErrorKind::Truncated));
+    assert_eq!(reader.finish("m", "").map_err(|failure| failure.error.kind), Err(ModelErrorKind::Truncated));
     assert_eq!(read(&[text, end("stop")]).map(|answer| answer.text), Ok("half".to_owned()));
 }
 

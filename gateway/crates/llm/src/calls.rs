@@ -4,10 +4,10 @@
 use adjutant_core::limits;
 use adjutant_core::message::without_nul;
 use adjutant_core::model::{ModelCall, ModelErrorKind, StopReason};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::failure::Failure;
-use crate::openai::chunk::CallDelta;
 
 /// Of a call's name: a longer one names no tool that there is.
 const NAME_BYTES: usize = 256;
@@ -16,8 +16,27 @@ const ID_BYTES: usize = 16 * 1024;
 /// Calls that are kept; the engine refuses those beyond its own, lower limit one by one.
 const KEPT: usize = 4 * limits::CALLS_PER_ANSWER;
 
+/// A fragment of a call, as the format of `OpenAI` has it; others are brought into this shape.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct CallDelta {
+    #[serde(default)]
+    pub(crate) index: Option<u64>,
+    #[serde(default)]
+    pub(crate) id: Option<String>,
+    #[serde(default)]
+    pub(crate) function: Option<FunctionDelta>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct FunctionDelta {
+    #[serde(default)]
+    pub(crate) name: Option<String>,
+    #[serde(default)]
+    pub(crate) arguments: Option<Value>,
+}
+
 #[derive(Debug, Default)]
-pub(super) struct Calls(Vec<Call>);
+pub(crate) struct Calls(Vec<Call>);
 
 #[derive(Debug, Default)]
 struct Call {
@@ -29,11 +48,15 @@ struct Call {
 }
 
 impl Calls {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(super) fn add(&mut self, delta: CallDelta) -> Result<(), Failure> {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn add(&mut self, delta: CallDelta) -> Result<(), Failure> {
         let id = delta.id.unwrap_or_default();
         let function = delta.function.unwrap_or_default();
         let name = function.name.unwrap_or_default();
@@ -75,7 +98,7 @@ impl Calls {
 
     /// The calls in the order in which they began. Arguments that the end of the answer may have cut
     /// make the whole answer a truncated one: nothing may run from them.
-    pub(super) fn finish(self, stop: StopReason) -> Result<Vec<ModelCall>, Failure> {
+    pub(crate) fn finish(self, stop: StopReason) -> Result<Vec<ModelCall>, Failure> {
         self.0.into_iter().map(|call| call.finish(stop)).collect()
     }
 }
