@@ -1,7 +1,8 @@
 //! Runs: what one did, and what a person does to it.
 
+use adjutant_core::cost::{self, Cost};
 use adjutant_core::ids::{ApprovalId, MessageId, RunId, StepId, ThreadId, ToolCallId};
-use adjutant_core::model::Usage;
+use adjutant_core::model::{PaidBy, PassedOver, Usage};
 use adjutant_core::tool::Risk;
 use adjutant_store::approvals::Approval;
 use adjutant_store::ledger::{LedgerRow, Target};
@@ -33,6 +34,10 @@ pub struct RunView {
     pub origin: String,
     pub model: Option<String>,
     pub usage: Usage,
+    /// What its model calls cost, one entry per currency.
+    pub costs: Vec<Cost>,
+    /// Model calls whose price nobody told: they are not in `costs`.
+    pub unpriced_steps: usize,
     pub error: Option<ErrorView>,
     pub cancel_requested: bool,
     /// How often a server died while it worked on this run.
@@ -60,6 +65,14 @@ pub enum StepView {
         stop: Option<String>,
         error: Option<ErrorView>,
         usage: Usage,
+        /// Who answered: `openai`, `anthropic` or `ollama`.
+        provider: Option<String>,
+        /// Whose key the call was made with.
+        paid_by: Option<PaidBy>,
+        /// Null where nobody told the price.
+        cost: Option<Cost>,
+        /// Models that were asked before this one, or that rest, and why.
+        passed_over: Vec<PassedOver>,
         started_at: DateTime<Utc>,
         finished_at: DateTime<Utc>,
     },
@@ -173,6 +186,10 @@ fn changed(run_id: RunId) -> (StatusCode, Json<Changed>) {
 }
 
 fn view(run: Run, model_calls: Vec<ModelCallStep>, tool_calls: Vec<LedgerRow>, asked: &[Approval]) -> RunView {
+    let costs = cost::sum(model_calls.iter().filter_map(|step| step.cost));
+    // A call that failed before anything came used nothing that anybody knows of.
+    let unpriced_steps =
+        model_calls.iter().filter(|step| step.cost.is_none() && step.usage != Usage::default()).count();
     let mut steps: Vec<(i32, i32, StepView)> = Vec::with_capacity(model_calls.len() + tool_calls.len());
     steps.extend(model_calls.into_iter().map(|step| (step.number, -1, model_call(step))));
     steps.extend(tool_calls.into_iter().map(|row| (row.step, row.position, tool_call(row, asked))));
@@ -186,6 +203,8 @@ fn view(run: Run, model_calls: Vec<ModelCallStep>, tool_calls: Vec<LedgerRow>, a
         origin: run.origin,
         model: run.model,
         usage: run.usage,
+        costs,
+        unpriced_steps,
         error: error(run.error_code.zip(run.error_message)),
         cancel_requested: run.cancel_requested,
         crashes: run.crashes,
@@ -208,6 +227,10 @@ fn model_call(step: ModelCallStep) -> StepView {
         stop: step.stop,
         error: error(step.error),
         usage: step.usage,
+        provider: step.provider,
+        paid_by: step.paid_by,
+        cost: step.cost,
+        passed_over: step.passed_over,
         started_at: step.started_at,
         finished_at: step.finished_at,
     }

@@ -56,3 +56,41 @@ pub struct Cost {
     #[schema(value_type = String, example = "USD")]
     pub currency: Currency,
 }
+
+/// What is owed in each currency, in the order in which they first come. Nothing is converted.
+pub fn sum(costs: impl IntoIterator<Item = Cost>) -> Vec<Cost> {
+    let mut sums: Vec<Cost> = Vec::new();
+    for cost in costs {
+        match sums.iter_mut().find(|sum| sum.currency == cost.currency) {
+            Some(sum) => sum.micros = sum.micros.saturating_add(cost.micros),
+            None => sums.push(cost),
+        }
+    }
+    sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_currency_is_three_capital_letters() {
+        assert_eq!(Currency::parse("USD"), Some(Currency::USD));
+        for text in ["", "US", "USDX", "usd", "U1D", "€"] {
+            assert_eq!(Currency::parse(text), None, "{text}");
+        }
+        let cost = Cost { micros: 1_250_000, currency: Currency::USD };
+        let json = serde_json::json!({"micros": 1_250_000, "currency": "USD"});
+        assert_eq!(serde_json::to_value(cost).unwrap(), json);
+        assert_eq!(serde_json::from_value::<Cost>(json).unwrap(), cost);
+    }
+
+    #[test]
+    fn sums_are_exact_and_keep_currencies_apart() {
+        let of = |micros, text| Cost { micros, currency: Currency::parse(text).unwrap() };
+        assert_eq!(sum([]), []);
+        let costs = [of(1, "USD"), of(7, "EUR"), of(2, "USD"), of(u64::MAX, "EUR")];
+        assert_eq!(sum(costs), [of(3, "USD"), of(u64::MAX, "EUR")]);
+        assert_eq!(sum((0..1_000_000).map(|_| of(1, "USD"))), [of(1_000_000, "USD")]);
+    }
+}

@@ -113,7 +113,7 @@ impl fmt::Debug for FileContent {
 }
 
 /// Whose key a call was made with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PaidBy {
     User,
@@ -134,7 +134,7 @@ impl PaidBy {
 }
 
 /// A model that was to answer and did not, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PassedOver {
     /// As `provider/model`.

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use adjutant_core::limits;
-use adjutant_core::model::ModelErrorKind;
 use tokio::time::Instant;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -20,7 +19,6 @@ pub(crate) struct Key {
 #[derive(Debug)]
 struct Circuit {
     failures: u32,
-    last: ModelErrorKind,
     touched: Instant,
     /// Set while it rests, and until a call that tries it has come back.
     until: Option<Instant>,
@@ -33,8 +31,8 @@ pub(crate) struct Circuits(Mutex<HashMap<Key, Circuit>>);
 
 pub(crate) enum Admission {
     Go(Permit),
-    /// For so long yet, and how it failed last.
-    Rests(Duration, ModelErrorKind),
+    /// For so long yet; the right to ask it nevertheless.
+    Rests(Duration, Permit),
 }
 
 /// The right to ask a model once. Dropped without an outcome it leaves everything as it was.
@@ -51,20 +49,19 @@ impl Circuits {
     }
 
     pub(crate) fn admit(self: &Arc<Self>, key: Key, now: Instant) -> Admission {
+        let permit = |key, is_trial| Permit { circuits: Arc::clone(self), key, is_trial, is_settled: false };
         let mut is_trial = false;
         if let Some(circuit) = self.lock().get_mut(&key)
             && let Some(until) = circuit.until
         {
-            if now < until {
-                return Admission::Rests(until - now, circuit.last);
-            }
-            if circuit.is_tried {
-                return Admission::Rests(limits::MODEL_BACKOFF, circuit.last);
+            if now < until || circuit.is_tried {
+                let left = until.saturating_duration_since(now).max(limits::MODEL_BACKOFF);
+                return Admission::Rests(left, permit(key, false));
             }
             circuit.is_tried = true;
             is_trial = true;
         }
-        Admission::Go(Permit { circuits: Arc::clone(self), key, is_trial, is_settled: false })
+        Admission::Go(permit(key, is_trial))
     }
 }
 
@@ -76,7 +73,7 @@ impl Permit {
     }
 
     /// The model failed. `asked` is how long the provider wants to be left alone.
-    pub(crate) fn failed(mut self, kind: ModelErrorKind, asked: Option<Duration>, now: Instant) {
+    pub(crate) fn failed(mut self, asked: Option<Duration>, now: Instant) {
         self.is_settled = true;
         let mut circuits = self.circuits.lock();
         if circuits.len() >= limits::MODEL_CIRCUITS && !circuits.contains_key(&self.key) {
@@ -85,14 +82,12 @@ impl Permit {
         }
         let circuit = circuits.entry(self.key.clone()).or_insert_with(|| Circuit {
             failures: 0,
-            last: kind,
             touched: now,
             until: None,
             rest: limits::MODEL_REST,
             is_tried: false,
         });
         circuit.failures = circuit.failures.saturating_add(1);
-        circuit.last = kind;
         circuit.touched = now;
         if self.is_trial {
             circuit.is_tried = false;
@@ -137,16 +132,13 @@ mod tests {
     fn rests(circuits: &Arc<Circuits>, now: Instant) -> Duration {
         match circuits.admit(key(None), now) {
             Admission::Go(_) => panic!("it does not rest"),
-            Admission::Rests(left, kind) => {
-                assert_eq!(kind, ModelErrorKind::Unavailable);
-                left
-            }
+            Admission::Rests(left, _) => left,
         }
     }
 
     fn fail_until_it_rests(circuits: &Arc<Circuits>, now: Instant) {
         for _ in 0..limits::MODEL_FAILURES {
-            go(circuits, now).failed(ModelErrorKind::Unavailable, None, now);
+            go(circuits, now).failed(None, now);
         }
     }
 
@@ -160,7 +152,7 @@ mod tests {
         let later = now + limits::MODEL_REST;
         let trial = go(&circuits, later);
         rests(&circuits, later);
-        trial.failed(ModelErrorKind::Unavailable, None, later);
+        trial.failed(None, later);
         assert_eq!(rests(&circuits, later), 2 * limits::MODEL_REST);
 
         let later = later + 2 * limits::MODEL_REST;
@@ -176,7 +168,7 @@ mod tests {
     async fn an_answer_between_failures_begins_the_count_anew() {
         let (circuits, now) = (Arc::new(Circuits::default()), Instant::now());
         for _ in 0..3 * limits::MODEL_FAILURES {
-            go(&circuits, now).failed(ModelErrorKind::Unavailable, None, now);
+            go(&circuits, now).failed(None, now);
             go(&circuits, now).alive();
         }
         go(&circuits, now);
@@ -185,10 +177,10 @@ mod tests {
     #[tokio::test]
     async fn a_provider_that_asks_for_a_rest_gets_it_at_once_and_bounded() {
         let (circuits, now) = (Arc::new(Circuits::default()), Instant::now());
-        go(&circuits, now).failed(ModelErrorKind::Unavailable, Some(Duration::from_secs(40)), now);
+        go(&circuits, now).failed(Some(Duration::from_secs(40)), now);
         assert_eq!(rests(&circuits, now), Duration::from_secs(40));
         let later = now + Duration::from_secs(40);
-        go(&circuits, later).failed(ModelErrorKind::Unavailable, Some(Duration::from_secs(40_000)), later);
+        go(&circuits, later).failed(Some(Duration::from_secs(40_000)), later);
         assert_eq!(rests(&circuits, later), limits::MODEL_REST_MAX);
     }
 
@@ -198,7 +190,7 @@ mod tests {
         fail_until_it_rests(&circuits, now);
         for _ in 0..20 {
             now += rests(&circuits, now);
-            go(&circuits, now).failed(ModelErrorKind::Unavailable, None, now);
+            go(&circuits, now).failed(None, now);
         }
         assert_eq!(rests(&circuits, now), limits::MODEL_REST_MAX);
     }
@@ -208,7 +200,7 @@ mod tests {
         let (circuits, now) = (Arc::new(Circuits::default()), Instant::now());
         for owner in 0..=limits::MODEL_CIRCUITS as u64 {
             let Admission::Go(permit) = circuits.admit(key(Some(owner)), now) else { panic!("it rests") };
-            permit.failed(ModelErrorKind::Unavailable, None, now + Duration::from_millis(owner));
+            permit.failed(None, now + Duration::from_millis(owner));
         }
         let kept = circuits.lock();
         assert_eq!(kept.len(), limits::MODEL_CIRCUITS);

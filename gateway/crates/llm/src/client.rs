@@ -48,6 +48,8 @@ pub(crate) enum Patience {
     Full,
     /// Another model can be asked instead: it is not waited for.
     Short,
+    /// It failed again and again, and nobody else is left to ask.
+    Once,
 }
 
 impl Client {
@@ -122,6 +124,7 @@ impl Client {
         let tries = match patience {
             Patience::Full => inner.tries,
             Patience::Short => inner.tries.min(limits::MODEL_TRIES_BEFORE_NEXT),
+            Patience::Once => 1,
         };
         let mut failed = 0;
         loop {

@@ -198,30 +198,32 @@ impl Inner {
         let choices = self.choices(&request.models, request.purpose, &request.access)?;
         let mut passed_over = Vec::new();
         let mut failed = None;
-        let count = choices.len();
-        for (index, choice) in choices.into_iter().enumerate() {
+        let mut left = choices.len();
+        for choice in choices {
+            left -= 1;
             let client = self.client(&choice, &request.access)?;
             let key = Key {
                 origin: client.origin().to_owned(),
                 owner: choice.key.map(|_| self.users.mark_of(&choice, &request.access)),
                 model: choice.name.model.clone(),
             };
-            let permit = match self.circuits.admit(key, Instant::now()) {
-                Admission::Go(permit) => permit,
-                Admission::Rests(left, kind) => {
-                    let error = rests(&choice.name, left, kind);
-                    passed_over.push(passed(&choice.name, "resting", &error.message));
-                    failed = failed.or(Some(error));
+            let (permit, patience) = match self.circuits.admit(key, Instant::now()) {
+                Admission::Go(permit) if left > 0 => (permit, Patience::Short),
+                Admission::Go(permit) => (permit, Patience::Full),
+                // Nobody else is left: a person who asks gets an answer or a reason, but does not wait for long.
+                Admission::Rests(_, permit) if left == 0 && failed.is_none() => (permit, Patience::Once),
+                Admission::Rests(rest, _) => {
+                    let why = format!("it failed again and again and rests for {} s", whole_seconds(rest));
+                    passed_over.push(passed(&choice.name, "resting", &why));
                     continue;
                 }
             };
-            let patience = if index + 1 < count { Patience::Short } else { Patience::Full };
             let failure = match client.begin(&request, &choice.name.model, patience).await {
                 Ok(attempt) => return Ok(Begun { attempt, choice, client, permit, passed_over }),
                 Err(failure) => failure,
             };
             settle(permit, &failure, patience);
-            if !is_passed_over(failure.error.kind) || patience == Patience::Full {
+            if !is_passed_over(failure.error.kind) || left == 0 {
                 return Err(ModelError { passed_over, ..failure.error });
             }
             tracing::warn!(
@@ -310,15 +312,13 @@ fn settle(permit: Permit, failure: &Failure, patience: Patience) {
     }
     // With nobody else to ask, the next call may find out by itself.
     let asked = failure.error.retry_after.filter(|_| patience == Patience::Short);
-    permit.failed(kind, asked, Instant::now());
+    permit.failed(asked, Instant::now());
 }
 
 fn passed(name: &ModelName, code: &str, reason: &str) -> PassedOver {
     PassedOver { model: name.to_string(), code: code.to_owned(), reason: reason.to_owned() }
 }
 
-fn rests(name: &ModelName, left: Duration, kind: ModelErrorKind) -> ModelError {
-    let seconds = left.as_millis().div_ceil(1_000).max(1);
-    let message = format!("{name} failed again and again and rests for {seconds} s: try again then");
-    ModelError { retry_after: Some(left), ..ModelError::new(kind, message) }
+fn whole_seconds(duration: Duration) -> u128 {
+    duration.as_millis().div_ceil(1_000).max(1)
 }

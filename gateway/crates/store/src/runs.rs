@@ -164,7 +164,7 @@ pub async fn load(tx: &mut Tx, id: RunId) -> Result<Run, StoreError> {
         Row,
         "select id, thread_id, message_id, explicit_parent, state, origin, key_id, agent, request, checkpoint, fence, crashes,
                 cancel_requested, error_code, error_message, model, input_tokens, output_tokens, cached_input_tokens,
-                created_at, started_at, finished_at
+                cache_write_tokens, created_at, started_at, finished_at
            from runs where user_id = $1 and profile = $2 and id = $3",
         owner.user.as_str(),
         owner.profile.as_str(),
@@ -183,7 +183,7 @@ pub async fn lock(tx: &mut Tx, id: RunId) -> Result<Run, StoreError> {
         Row,
         "select id, thread_id, message_id, explicit_parent, state, origin, key_id, agent, request, checkpoint, fence, crashes,
                 cancel_requested, error_code, error_message, model, input_tokens, output_tokens, cached_input_tokens,
-                created_at, started_at, finished_at
+                cache_write_tokens, created_at, started_at, finished_at
            from runs where user_id = $1 and profile = $2 and id = $3 for update",
         owner.user.as_str(),
         owner.profile.as_str(),
@@ -246,7 +246,7 @@ pub async fn advance(tx: &mut Tx, lease: Lease, progress: &Progress<'_>) -> Resu
         "update runs
             set state = $5, checkpoint = $6::text::jsonb, model = coalesce($7, model), error_code = $8, error_message = $9,
                 input_tokens = input_tokens + $10, output_tokens = output_tokens + $11,
-                cached_input_tokens = cached_input_tokens + $12,
+                cached_input_tokens = cached_input_tokens + $12, cache_write_tokens = cache_write_tokens + $15,
                 replica = case when $13 then replica end, lease_until = case when $13 then lease_until end,
                 finished_at = case when $14 then app_now() end
           where user_id = $1 and profile = $2 and id = $3 and fence = $4 and state = 'running'",
@@ -264,6 +264,7 @@ pub async fn advance(tx: &mut Tx, lease: Lease, progress: &Progress<'_>) -> Resu
         signed(progress.usage.cached_input_tokens),
         keeps,
         ended,
+        signed(progress.usage.cache_write_tokens),
     )
     .execute(tx.conn())
     .await?;
@@ -470,6 +471,7 @@ struct Row {
     input_tokens: i64,
     output_tokens: i64,
     cached_input_tokens: i64,
+    cache_write_tokens: i64,
     created_at: DateTime<Utc>,
     started_at: Option<DateTime<Utc>>,
     finished_at: Option<DateTime<Utc>>,
@@ -498,7 +500,7 @@ impl Row {
                 input_tokens: self.input_tokens.unsigned_abs(),
                 output_tokens: self.output_tokens.unsigned_abs(),
                 cached_input_tokens: self.cached_input_tokens.unsigned_abs(),
-                cache_write_tokens: 0,
+                cache_write_tokens: self.cache_write_tokens.unsigned_abs(),
             },
             created_at: self.created_at,
             started_at: self.started_at,

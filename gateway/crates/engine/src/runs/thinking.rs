@@ -7,7 +7,7 @@ use adjutant_core::ids::{MessageId, StepId};
 use adjutant_core::limits;
 use adjutant_core::message::{Part, Role, ThinkingPart, without_nul};
 use adjutant_core::model::{
-    ModelAnswer, ModelError, ModelErrorKind, ModelEvent, ModelRequest, Purpose, StopReason, Usage,
+    ModelAnswer, ModelError, ModelErrorKind, ModelEvent, ModelRequest, PassedOver, Purpose, StopReason, Usage,
 };
 use adjutant_core::prompt;
 use adjutant_core::run::state::Event as MachineEvent;
@@ -87,11 +87,11 @@ impl Driver {
             Stopped::Unborn => return Ok(Thought::Unborn),
             Stopped::Answered(answered) => match *answered {
                 Ok(answer) => self.answered(answer, started_at, &mut batch).await?,
-                Err(error) => self.failed(error.kind.code(), error.message, &text, started_at, &mut batch),
+                Err(error) => self.failed(error, &text, started_at, &mut batch),
             },
             Stopped::TooLong => {
                 let message = "the model's answer is longer than the limit".to_owned();
-                self.failed("limit_answer", message, &text, started_at, &mut batch)
+                self.ended_badly("limit_answer", message, Vec::new(), &text, started_at, &mut batch)
             }
             Stopped::Cancelled => {
                 self.keep_partial(&text, &mut batch);
@@ -238,24 +238,38 @@ impl Driver {
             StopReason::Length => "length",
             StopReason::Filtered => "filtered",
         };
-        batch.step = Some(self.step(started_at, Some(answer.model.clone()), Some(stop), None, answer.usage));
+        batch.step = Some(ModelCallStep {
+            model: Some(answer.model.clone()),
+            stop: Some(stop.to_owned()),
+            usage: answer.usage,
+            provider: Some(answer.provider),
+            paid_by: Some(answer.paid_by),
+            cost: answer.cost,
+            passed_over: shown(answer.passed_over),
+            ..self.step(started_at)
+        });
         batch.usage = answer.usage;
         batch.model = Some(answer.model);
         Ok(MachineEvent::Answered { calls, usage: answer.usage, next_answer_id: MessageId::new() })
     }
 
-    fn failed(
+    fn failed(&self, error: ModelError, text: &str, started_at: DateTime<Utc>, batch: &mut Batch) -> MachineEvent {
+        self.ended_badly(error.kind.code(), error.message, error.passed_over, text, started_at, batch)
+    }
+
+    fn ended_badly(
         &self,
         code: &str,
         message: String,
+        passed_over: Vec<PassedOver>,
         text: &str,
         started_at: DateTime<Utc>,
         batch: &mut Batch,
     ) -> MachineEvent {
         let message = without_nul(message);
         self.keep_partial(text, batch);
-        let error = (code.to_owned(), message.clone());
-        batch.step = Some(self.step(started_at, None, None, Some(error), Usage::default()));
+        let error = Some((code.to_owned(), message.clone()));
+        batch.step = Some(ModelCallStep { error, passed_over: shown(passed_over), ..self.step(started_at) });
         MachineEvent::ModelFailed { code: code.to_owned(), message, usage: Usage::default() }
     }
 
@@ -269,25 +283,33 @@ impl Driver {
         batch.message(EventBody::Answer, message);
     }
 
-    fn step(
-        &self,
-        started_at: DateTime<Utc>,
-        model: Option<String>,
-        stop: Option<&str>,
-        error: Option<(String, String)>,
-        usage: Usage,
-    ) -> ModelCallStep {
+    /// The record of a call that ends now, as far as every end is alike.
+    fn step(&self, started_at: DateTime<Utc>) -> ModelCallStep {
         ModelCallStep {
             number: i32::try_from(self.state.steps).unwrap_or(i32::MAX),
             id: StepId::new(),
-            model,
-            stop: stop.map(str::to_owned),
-            error,
-            usage,
+            model: None,
+            stop: None,
+            error: None,
+            usage: Usage::default(),
+            provider: None,
+            paid_by: None,
+            cost: None,
+            passed_over: Vec::new(),
             started_at,
             finished_at: self.engine.inner.parts.clock.now(),
         }
     }
+}
+
+/// Fit to be stored.
+fn shown(passed_over: Vec<PassedOver>) -> Vec<PassedOver> {
+    let clean = |passed: PassedOver| PassedOver {
+        model: without_nul(passed.model),
+        code: passed.code,
+        reason: without_nul(passed.reason),
+    };
+    passed_over.into_iter().map(clean).collect()
 }
 
 fn ended_silently() -> ModelError {
