@@ -7,6 +7,7 @@ use adjutant_core::message::InvalidMessage;
 use adjutant_core::model::ModelErrorKind;
 use adjutant_engine::runs::control::ControlError;
 use adjutant_engine::runs::submission::SubmitError;
+use adjutant_engine::threads::change::ThreadError;
 use adjutant_store::error::StoreError;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -139,6 +140,7 @@ impl From<&InvalidMessage> for Problem {
     fn from(error: &InvalidMessage) -> Self {
         match error {
             InvalidMessage::Empty => Self::bad_request("message_empty", error.to_string()),
+            InvalidMessage::TooManyFiles => Self::bad_request("too_many_files", error.to_string()),
             InvalidMessage::TooLong => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "message_too_long", error.to_string()),
             InvalidMessage::ClientMessageId => Self::bad_request("invalid_client_message_id", error.to_string()),
         }
@@ -153,6 +155,19 @@ impl From<&SubmitError> for Problem {
             SubmitError::NoParent => {
                 let detail = "there is no such message in this thread to answer to";
                 Self::new(StatusCode::NOT_FOUND, "parent_not_found", detail)
+            }
+            SubmitError::NoMessage => {
+                let detail = "there is no such message of yours in this thread";
+                Self::new(StatusCode::NOT_FOUND, "message_not_found", detail)
+            }
+            SubmitError::MessageQueued => {
+                let detail = "the message waits for its turn: cancel its run and send another one instead";
+                Self::new(StatusCode::CONFLICT, "message_queued", detail)
+            }
+            SubmitError::NoFile => Self::new(StatusCode::NOT_FOUND, "file_not_found", "there is no such file"),
+            SubmitError::ModelNotAllowed => {
+                let detail = "this model may not be asked here: leave `model` out, or name one that is set up";
+                Self::new(StatusCode::FORBIDDEN, "model_not_allowed", detail)
             }
             SubmitError::QueueFull => {
                 let detail = "too many messages wait in this thread; send this one when an answer has come";
@@ -190,6 +205,26 @@ impl From<&ControlError> for Problem {
     }
 }
 
+impl From<&ThreadError> for Problem {
+    fn from(error: &ThreadError) -> Self {
+        match error {
+            ThreadError::NotFound => Self::not_found(),
+            ThreadError::NoMessage => {
+                Self::new(StatusCode::NOT_FOUND, "message_not_found", "there is no such message in this thread")
+            }
+            ThreadError::Busy => {
+                let detail = "a run is going or waiting in this thread: cancel it, or let it end first";
+                Self::new(StatusCode::CONFLICT, "thread_busy", detail)
+            }
+            ThreadError::TitleTooLong => Self::bad_request("title_too_long", error.to_string()),
+            ThreadError::BranchTooLong => {
+                Self::new(StatusCode::CONFLICT, "branch_too_long", "the branch is longer than what can be copied")
+            }
+            ThreadError::Store(error) => error.into(),
+        }
+    }
+}
+
 macro_rules! owned {
     ($($error:ty)*) => {$(
         impl From<$error> for Problem {
@@ -200,4 +235,4 @@ macro_rules! owned {
     )*};
 }
 
-owned! { StoreError InvalidMessage SubmitError ControlError }
+owned! { StoreError InvalidMessage SubmitError ControlError ThreadError }

@@ -111,6 +111,8 @@ async fn build(config: Config, reached: &Reached) -> Result<Built> {
     let engine = app.engine().clone();
     app.supervisor().spawn("recovery", async move { engine.keep_recovering().await });
     let engine = app.engine().clone();
+    app.supervisor().spawn("purge", async move { engine.keep_purging().await });
+    let engine = app.engine().clone();
     app.supervisor().spawn("leases", async move { engine.keep_leases().await });
     Ok(Built { app, new_key, new_key_file: keys.made, replica })
 }

@@ -5,6 +5,7 @@ pub mod credentials;
 pub mod guard;
 mod health;
 pub mod me;
+pub mod messages;
 pub mod openai;
 pub mod openapi;
 pub mod page;

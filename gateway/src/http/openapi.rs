@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
 use super::router::{Auth, ROUTES, Route};
-use super::{credentials, health, me, profiles, runs, sent, server_content, servers, threads};
+use super::{credentials, health, me, messages, profiles, runs, sent, server_content, servers, threads};
 use crate::app::App;
 use crate::problem;
 
@@ -28,7 +28,14 @@ use crate::problem;
         profiles::put,
         profiles::delete,
         threads::list,
-        threads::list_messages,
+        threads::get,
+        threads::change,
+        threads::delete,
+        threads::restore,
+        threads::fork,
+        messages::retry,
+        messages::list,
+        messages::send,
         runs::get,
         sent::list,
         runs::cancel,

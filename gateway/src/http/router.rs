@@ -7,7 +7,9 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use http::{Method, StatusCode};
 
 use super::openai::{chat, models};
-use super::{credentials, guard, health, me, openapi, profiles, runs, sent, server_content, servers, threads};
+use super::{
+    credentials, guard, health, me, messages, openapi, profiles, runs, sent, server_content, servers, threads,
+};
 use crate::app::App;
 use crate::problem::Problem;
 use crate::ws::upgrade;
@@ -43,7 +45,14 @@ pub const ROUTES: &[Route] = &[
     route(Method::PUT, "/api/profiles/{name}", Auth::Key, || put(profiles::put)),
     route(Method::DELETE, "/api/profiles/{name}", Auth::Key, || delete(profiles::delete)),
     route(Method::GET, "/api/threads", Auth::Key, || get(threads::list)),
-    route(Method::GET, "/api/threads/{id}/messages", Auth::Key, || get(threads::list_messages)),
+    route(Method::GET, "/api/threads/{id}", Auth::Key, || get(threads::get)),
+    route(Method::PATCH, "/api/threads/{id}", Auth::Key, || patch(threads::change)),
+    route(Method::DELETE, "/api/threads/{id}", Auth::Key, || delete(threads::delete)),
+    route(Method::POST, "/api/threads/{id}/restore", Auth::Key, || post(threads::restore)),
+    route(Method::POST, "/api/threads/{id}/fork", Auth::Key, || post(threads::fork)),
+    route(Method::POST, "/api/threads/{id}/retry", Auth::Key, || post(messages::retry)),
+    route(Method::GET, "/api/threads/{id}/messages", Auth::Key, || get(messages::list)),
+    route(Method::POST, "/api/messages", Auth::Key, || post(messages::send)),
     route(Method::GET, "/api/runs/{id}", Auth::Key, || get(runs::get)),
     route(Method::GET, "/api/runs/{id}/context", Auth::Key, || get(sent::list)),
     route(Method::POST, "/api/runs/{id}/cancel", Auth::Key, || post(runs::cancel)),

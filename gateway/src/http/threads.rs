@@ -1,15 +1,18 @@
-//! Threads and their messages, newest first by page.
+//! Threads: lists, and what people change of them.
 
-use adjutant_core::ids::{MessageId, RunId, ThreadId};
-use adjutant_core::message::{Message, Part, Role};
-use adjutant_store::threads::ThreadSummary;
-use adjutant_store::{messages, threads};
+use adjutant_core::ids::{MessageId, ThreadId};
+use adjutant_core::limits;
+use adjutant_store::threads;
+use adjutant_store::threads::{Change, Filter, ThreadSummary};
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{FromRequestParts, Request, State};
 use chrono::{DateTime, Utc};
-use serde::Serialize;
-use utoipa::ToSchema;
+use http::StatusCode;
+use http::request::Parts;
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
+use super::body::{self, NoBody};
 use super::page::{self, Asked, Page};
 use super::path::Id;
 use crate::app::App;
@@ -25,6 +28,13 @@ pub struct ThreadView {
     pub head_id: Option<MessageId>,
     /// The number of the newest event.
     pub last_seq: i64,
+    pub pinned: bool,
+    pub archived: bool,
+    /// Where a fork came from; what it names may be gone.
+    pub forked_from: Option<OriginView>,
+    /// Only in the list of those that can be restored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deleted_at: Option<DateTime<Utc>>,
     pub total_input_tokens: i64,
     pub total_output_tokens: i64,
     pub created_at: DateTime<Utc>,
@@ -33,63 +43,192 @@ pub struct ThreadView {
 
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct MessageView {
-    pub id: MessageId,
-    pub client_message_id: Option<String>,
+pub struct OriginView {
     pub thread_id: ThreadId,
-    pub parent_id: Option<MessageId>,
-    pub run_id: Option<RunId>,
-    pub role: Role,
-    pub content: Vec<Part>,
-    pub seq: i64,
-    /// The model's stream was cut or cancelled: the text is what had arrived.
-    pub partial: bool,
-    pub created_at: DateTime<Utc>,
+    pub message_id: MessageId,
+}
+
+/// Which threads a list shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Shown {
+    /// `false`, the default: those that are not archived; `true`: those that are; `all`: both.
+    #[param(required = false, value_type = String)]
+    pub archived: Option<bool>,
+    /// Only those that are pinned, or only those that are not; without it both.
+    pub pinned: Option<bool>,
+    /// `true`: those that were deleted and can still be restored.
+    #[param(required = false)]
+    pub deleted: bool,
+}
+
+impl<S: Sync> FromRequestParts<S> for Shown {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let mut shown = Self { archived: Some(false), pinned: None, deleted: false };
+        for (name, value) in url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()) {
+            match (&*name, &*value) {
+                ("archived", "all") => shown.archived = None,
+                ("archived", value) => shown.archived = Some(flag("archived", value)?),
+                ("pinned", value) => shown.pinned = Some(flag("pinned", value)?),
+                ("deleted", value) => {
+                    shown.deleted = flag("deleted", value)?;
+                    shown.archived = None;
+                }
+                _ => {}
+            }
+        }
+        Ok(shown)
+    }
+}
+
+fn flag(name: &str, value: &str) -> Result<bool, Problem> {
+    value.parse().map_err(|_| Problem::bad_request("invalid_filter", format!("{name} is true or false")))
 }
 
 /// The threads, newest first
-#[utoipa::path(get, path = "/api/threads", params(Asked), responses((status = 200, body = Page<ThreadView>)))]
+#[utoipa::path(get, path = "/api/threads", params(Shown, Asked), responses((status = 200, body = Page<ThreadView>)))]
 pub(super) async fn list(
     State(app): State<App>,
     user: UserScope,
+    shown: Shown,
     asked: Asked,
 ) -> Result<Json<Page<ThreadView>>, Problem> {
     let before = asked.cursor(page::parse_time_cursor)?;
     let owner = user.scope.owner();
-    let found = app.store().scoped(&owner, async |tx| threads::list(tx, before, asked.limit).await).await?;
+    let filter = Filter {
+        archived: shown.archived,
+        pinned: shown.pinned,
+        deleted_within: shown.deleted.then_some(limits::THREAD_UNDO),
+    };
+    let found = app.store().scoped(&owner, async |tx| threads::list(tx, filter, before, asked.limit).await).await?;
     let last = found.last().filter(|_| is_full(found.len(), asked.limit));
     let next = last.map(|last| page::time_cursor(last.updated_at, last.id));
     Ok(Json(Page { items: found.into_iter().map(ThreadView::from).collect(), next }))
 }
 
-/// The newest messages of all branches, oldest first; `next` leads to older ones
+/// One thread
 #[utoipa::path(
     get,
-    path = "/api/threads/{id}/messages",
-    params(("id" = ThreadId, Path), Asked),
-    responses((status = 200, body = Page<MessageView>))
+    path = "/api/threads/{id}",
+    params(("id" = ThreadId, Path)),
+    responses((status = 200, body = ThreadView))
 )]
-pub(super) async fn list_messages(
+pub(super) async fn get(
     State(app): State<App>,
     user: UserScope,
     Id(thread): Id<ThreadId>,
-    asked: Asked,
-) -> Result<Json<Page<MessageView>>, Problem> {
-    let before = asked.cursor(page::parse_number_cursor)?;
+) -> Result<Json<ThreadView>, Problem> {
     let owner = user.scope.owner();
-    let found = app
-        .store()
-        .scoped(&owner, async |tx| {
-            threads::last_seq(tx, thread).await?;
-            messages::page(tx, thread, before, asked.limit).await
-        })
-        .await?;
-    let oldest = found.first().filter(|_| is_full(found.len(), asked.limit));
-    let next = oldest.map(|oldest| page::number_cursor(oldest.seq, oldest.id));
-    Ok(Json(Page { items: found.into_iter().map(MessageView::from).collect(), next }))
+    let found = app.store().scoped(&owner, async |tx| threads::load(tx, thread).await).await?;
+    Ok(Json(found.into()))
 }
 
-fn is_full(length: usize, limit: i64) -> bool {
+/// What to change; what is absent stays.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ThreadPatch {
+    /// `null` takes the title away; the assistant may give one again.
+    #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<String>, max_length = 200)]
+    pub title: Option<Option<String>>,
+    pub pinned: Option<bool>,
+    pub archived: Option<bool>,
+    /// The message that the active branch ends with from now on.
+    pub head_id: Option<MessageId>,
+}
+
+/// A field that is there, also as `null`.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
+}
+
+/// Changes title, pin, archive or active branch
+#[utoipa::path(
+    patch,
+    path = "/api/threads/{id}",
+    params(("id" = ThreadId, Path)),
+    request_body = ThreadPatch,
+    responses((status = 200, body = ThreadView))
+)]
+pub(super) async fn change(
+    State(app): State<App>,
+    user: UserScope,
+    Id(thread): Id<ThreadId>,
+    request: Request,
+) -> Result<Json<ThreadView>, Problem> {
+    let ThreadPatch { title, pinned, archived, head_id } = body::json(request, limits::HTTP_BODY_BYTES).await?;
+    let change = Change { title, pinned, archived, head_id, deleted: None };
+    let (engine, owner) = (app.engine().clone(), user.scope.owner());
+    let changed = app.to_the_end("change", async move { engine.change_thread(&owner, thread, change).await }).await;
+    Ok(Json(changed.ok_or_else(Problem::internal)??.into()))
+}
+
+/// Deletes a thread; it can be restored for thirty days
+#[utoipa::path(
+    delete,
+    path = "/api/threads/{id}",
+    params(("id" = ThreadId, Path)),
+    responses((status = 204, description = "it is hidden, and what went on in it is cancelled"))
+)]
+pub(super) async fn delete(
+    State(app): State<App>,
+    user: UserScope,
+    Id(thread): Id<ThreadId>,
+) -> Result<StatusCode, Problem> {
+    let (engine, owner) = (app.engine().clone(), user.scope.owner());
+    let deleted = app.to_the_end("delete", async move { engine.delete_thread(&owner, thread).await }).await;
+    deleted.ok_or_else(Problem::internal)??;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Takes a deletion back
+#[utoipa::path(
+    post,
+    path = "/api/threads/{id}/restore",
+    params(("id" = ThreadId, Path)),
+    responses((status = 200, body = ThreadView))
+)]
+pub(super) async fn restore(
+    State(app): State<App>,
+    user: UserScope,
+    Id(thread): Id<ThreadId>,
+    _: NoBody,
+) -> Result<Json<ThreadView>, Problem> {
+    let (engine, owner) = (app.engine().clone(), user.scope.owner());
+    let restored = app.to_the_end("restore", async move { engine.restore_thread(&owner, thread).await }).await;
+    Ok(Json(restored.ok_or_else(Problem::internal)??.into()))
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ForkBody {
+    /// The last message of the new thread.
+    pub message_id: MessageId,
+}
+
+/// Copies a branch into a new thread
+#[utoipa::path(
+    post,
+    path = "/api/threads/{id}/fork",
+    params(("id" = ThreadId, Path)),
+    request_body = ForkBody,
+    responses((status = 201, body = ThreadView))
+)]
+pub(super) async fn fork(
+    State(app): State<App>,
+    user: UserScope,
+    Id(thread): Id<ThreadId>,
+    request: Request,
+) -> Result<(StatusCode, Json<ThreadView>), Problem> {
+    let ForkBody { message_id } = body::json(request, limits::HTTP_BODY_BYTES).await?;
+    let (engine, owner) = (app.engine().clone(), user.scope.owner());
+    let forked = app.to_the_end("fork", async move { engine.fork_thread(&owner, thread, message_id).await }).await;
+    Ok((StatusCode::CREATED, Json(forked.ok_or_else(Problem::internal)??.into())))
+}
+
+pub(super) fn is_full(length: usize, limit: i64) -> bool {
     usize::try_from(limit).is_ok_and(|limit| length >= limit)
 }
 
@@ -100,27 +239,14 @@ impl From<ThreadSummary> for ThreadView {
             title: thread.title,
             head_id: thread.head_id,
             last_seq: thread.last_seq,
+            pinned: thread.pinned,
+            archived: thread.archived,
+            forked_from: thread.forked_from.map(|(thread_id, message_id)| OriginView { thread_id, message_id }),
+            deleted_at: thread.deleted_at,
             total_input_tokens: thread.total_input_tokens,
             total_output_tokens: thread.total_output_tokens,
             created_at: thread.created_at,
             updated_at: thread.updated_at,
-        }
-    }
-}
-
-impl From<Message> for MessageView {
-    fn from(message: Message) -> Self {
-        Self {
-            id: message.id,
-            client_message_id: message.client_message_id,
-            thread_id: message.thread_id,
-            parent_id: message.parent_id,
-            run_id: message.run_id,
-            role: message.role,
-            content: message.parts,
-            seq: message.seq,
-            partial: message.partial,
-            created_at: message.created_at,
         }
     }
 }

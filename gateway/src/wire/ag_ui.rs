@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use adjutant_core::ids::{MessageId, RunId, ThreadId, ToolCallId};
+use adjutant_core::ids::{FileId, MessageId, RunId, ThreadId, ToolCallId};
 use adjutant_core::message::OutcomeKind;
 use serde::Serialize;
 use serde_json::Value;
@@ -104,6 +104,15 @@ pub struct RunInput<'a> {
     pub messages: Vec<InputMessage<'a>>,
     pub tools: [(); 0],
     pub context: [(); 0],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forwarded_props: Option<Forwarded>,
+}
+
+/// The place where the protocol leaves room for what only one server knows.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Forwarded {
+    /// The run brings no message: it answers this one once more.
+    pub answers: MessageId,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -147,6 +156,23 @@ pub enum InputContent<'a> {
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum InputPart<'a> {
     Text { text: &'a str },
+    Image { source: FileSource<'a>, metadata: FileMetadata<'a> },
+    Document { source: FileSource<'a>, metadata: FileMetadata<'a> },
+}
+
+/// A file that is here; its bytes are at `/api/files/{id}/content`.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase", tag = "type", rename = "file")]
+pub struct FileSource<'a> {
+    pub value: FileId,
+    pub provider: &'static str,
+    pub mime_type: &'a str,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct FileMetadata<'a> {
+    pub name: &'a str,
+    pub size: u64,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -169,10 +195,13 @@ pub struct InputMetadata<'a> {
     pub client_message_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent_id: Option<MessageId>,
+    /// A copied answer that was cut off or cancelled.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
 }
 
 impl InputMetadata<'_> {
     fn is_empty(&self) -> bool {
-        self.client_message_id.is_none() && self.parent_id.is_none()
+        self.client_message_id.is_none() && self.parent_id.is_none() && !self.partial
     }
 }

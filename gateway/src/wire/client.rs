@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use adjutant_core::ids::{ApprovalId, MessageId, RunId, ThreadId};
 use adjutant_core::limits;
-use adjutant_core::message::{Part, without_nul};
+use adjutant_core::message::{FilePart, InvalidMessage, Part, Role, accept_user_parts, without_nul};
+use adjutant_engine::runs::submission::{Draft, Edited, RunRequest, Submission, Target, TryAgain};
 use adjutant_store::approvals::Decision;
 use serde_json::{Map, Value};
 
@@ -13,6 +14,7 @@ use serde_json::{Map, Value};
 pub enum ClientFrame {
     Submit(Submit),
     Cancel { run: RunId },
+    TryAgain(TryAgain),
     Decide { approval: ApprovalId, decision: Decision, reason: Option<String> },
     Resume { threads: Vec<(ThreadId, i64)> },
 }
@@ -22,6 +24,7 @@ type Read = fn(&Map<String, Value>) -> Result<ClientFrame, BadFrame>;
 /// Every frame that clients may send. Tests generate their matrices from this table.
 pub const FRAMES: &[(&str, Read)] = &[
     ("run.submit", |fields| submit(fields).map(ClientFrame::Submit)),
+    ("run.retry", |fields| try_again(fields).map(ClientFrame::TryAgain)),
     ("run.cancel", |fields| id(fields, "runId").map(|run| ClientFrame::Cancel { run })),
     ("approval.decide", decide),
     ("resume", resume),
@@ -33,7 +36,26 @@ pub struct Submit {
     pub client_message_id: String,
     pub thread: Option<ThreadId>,
     pub parent: Option<MessageId>,
+    /// The message that this one stands beside, instead of behind `parent`.
+    pub edited: Option<Edited>,
+    pub model: Option<String>,
     pub parts: Vec<Part>,
+}
+
+impl Submit {
+    /// As the engine takes it, with the message that it stands beside, if it is an edited one.
+    pub fn into_submission(self) -> Result<(Submission, Option<Edited>), InvalidMessage> {
+        let parts = accept_user_parts(self.parts)?;
+        let submission = Submission {
+            run_id: RunId::new(),
+            thread: self.thread.map_or(Target::New { hidden: false }, Target::Existing),
+            parent: self.parent,
+            messages: vec![Draft { role: Role::User, parts }],
+            client_message_id: Some(self.client_message_id),
+            request: RunRequest { model: self.model, ..RunRequest::default() },
+        };
+        Ok((submission, self.edited))
+    }
 }
 
 /// A frame that cannot be understood.
@@ -78,14 +100,23 @@ impl ClientFrame {
     }
 }
 
-fn submit(fields: &Map<String, Value>) -> Result<Submit, BadFrame> {
+/// A message to be answered; also the body of a REST request.
+pub fn submit(fields: &Map<String, Value>) -> Result<Submit, BadFrame> {
     let client_message_id = text(fields, "clientMessageId")?.to_owned();
     let thread = optional(fields, "threadId", id)?;
     let parent = optional(fields, "parentId", id)?;
+    let edited = optional(fields, "editedId", id)?;
+    if edited.is_some() && (parent.is_some() || thread.is_none()) {
+        return Err(BadFrame::invalid("editedId stands with a threadId and without a parentId"));
+    }
+    let model = optional(fields, "model", model)?;
     if optional(fields, "mode", text)?.is_some_and(|mode| mode != "queue") {
         return Err(BadFrame::new("unsupported_mode", "the only mode is queue"));
     }
-    let parts = match present(fields, "content")? {
+    let content = present(fields, "content")?;
+    // A new text says nothing about the files; a list of parts says which ones there are.
+    let edited = edited.map(|message| Edited { message, keeps_files: content.is_string() });
+    let parts = match content {
         Value::String(text) => vec![Part::text(text.as_str())],
         Value::Array(parts) if parts.len() > limits::MESSAGE_PARTS => {
             return Err(BadFrame::invalid(format!("content has more than {} parts", limits::MESSAGE_PARTS)));
@@ -93,14 +124,36 @@ fn submit(fields: &Map<String, Value>) -> Result<Submit, BadFrame> {
         Value::Array(parts) => parts.iter().map(part).collect::<Result<_, _>>()?,
         _ => return Err(BadFrame::invalid("content is neither a string nor an array of parts")),
     };
-    Ok(Submit { client_message_id, thread, parent, parts })
+    Ok(Submit { client_message_id, thread, parent, edited, model, parts })
 }
+
+/// A further answer to a message that is there; also the body of a REST request, which names the thread itself.
+pub fn try_again(fields: &Map<String, Value>) -> Result<TryAgain, BadFrame> {
+    Ok(TryAgain {
+        run_id: RunId::new(),
+        thread: id(fields, "threadId")?,
+        message: id(fields, "messageId")?,
+        client_request_id: Some(text(fields, "clientMessageId")?.to_owned()),
+        request: RunRequest { model: optional(fields, "model", model)?, ..RunRequest::default() },
+    })
+}
+
+fn model(fields: &Map<String, Value>, name: &str) -> Result<String, BadFrame> {
+    let model = text(fields, name)?;
+    if model.is_empty() || model.len() > MODEL_LONGEST || model.chars().any(char::is_control) {
+        return Err(BadFrame::invalid(format!("{name} is not the name of a model")));
+    }
+    Ok(model.to_owned())
+}
+
+const MODEL_LONGEST: usize = 200;
 
 fn part(part: &Value) -> Result<Part, BadFrame> {
     let Value::Object(fields) = part else { return Err(BadFrame::invalid("a part of content is not an object")) };
     match text(fields, "type")? {
         "text" => Ok(Part::text(text(fields, "text")?)),
-        _ => Err(BadFrame::new("unsupported_part", "the only parts of content are those of type text")),
+        "file" => Ok(Part::File(FilePart::named(id(fields, "fileId")?))),
+        _ => Err(BadFrame::new("unsupported_part", "parts of content are of the type text or file")),
     }
 }
 
@@ -185,10 +238,25 @@ mod tests {
         });
         let submit = |thread: Option<&str>, parts: Vec<Part>| {
             let thread = thread.map(|id| id.parse().unwrap());
-            Ok(ClientFrame::Submit(Submit { client_message_id: "a".to_owned(), thread, parent: None, parts }))
+            let (client_message_id, parent) = ("a".to_owned(), None);
+            Ok(ClientFrame::Submit(Submit { client_message_id, thread, parent, edited: None, model: None, parts }))
         };
         assert_eq!(ClientFrame::parse(&plain.to_string()), submit(None, vec![Part::text("hi")]));
         assert_eq!(ClientFrame::parse(&parts.to_string()), submit(Some(ID), vec![Part::text("h"), Part::text("i")]));
+    }
+
+    #[test]
+    fn an_edited_text_keeps_its_files_and_edited_parts_name_them() {
+        let edited = |content: Value| {
+            let frame = json!({
+                "type": "run.submit", "clientMessageId": "a", "threadId": ID, "editedId": ID, "content": content,
+            });
+            let Ok(ClientFrame::Submit(submit)) = ClientFrame::parse(&frame.to_string()) else { panic!("{frame}") };
+            (submit.edited.unwrap().keeps_files, submit.parts)
+        };
+        assert_eq!(edited(json!("new")), (true, vec![Part::text("new")]));
+        let file = Part::File(FilePart::named(ID.parse().unwrap()));
+        assert_eq!(edited(json!([{"type": "file", "fileId": ID, "name": "claimed"}])), (false, vec![file]));
     }
 
     #[test]
@@ -200,6 +268,10 @@ mod tests {
             ),
             (json!({"type": "run.submit", "clientMessageId": "a", "content": [{"type": "image"}]}), "unsupported_part"),
             (json!({"type": "run.submit", "clientMessageId": "a", "content": 7}), "invalid_frame"),
+            (json!({"type": "run.submit", "clientMessageId": "a", "content": "x", "model": ""}), "invalid_frame"),
+            (json!({"type": "run.submit", "clientMessageId": "a", "content": "x", "editedId": ID}), "invalid_frame"),
+            (json!({"type": "run.submit", "clientMessageId": "a", "content": [{"type": "file"}]}), "invalid_frame"),
+            (json!({"type": "run.retry", "clientMessageId": "a", "threadId": ID}), "invalid_frame"),
             (json!({"type": "run.submit", "clientMessageId": "a", "threadId": "x", "content": ""}), "invalid_frame"),
             (json!({"type": "run.sumbit"}), "unknown_frame"),
             (json!({"type": 1}), "invalid_frame"),

@@ -3,14 +3,14 @@
 
 use std::borrow::Cow;
 
-use adjutant_core::ids::ThreadId;
-use adjutant_core::message::{Message, Part, Role};
+use adjutant_core::ids::{RunId, ThreadId};
+use adjutant_core::message::{FilePart, Message, Part, Role};
 use adjutant_core::model::Usage;
 use adjutant_engine::events::event::{Delta, Event, EventBody, FinishedOutcome, RunStateName};
 use serde_json::{Value, json};
 
 use super::ag_ui::{
-    AgUi, EndMetadata, InputBody, InputCall, InputContent, InputFunction, InputMessage, InputMetadata, InputPart,
+    AgUi, EndMetadata, FileMetadata, FileSource, Forwarded, InputBody, InputCall, InputContent, InputFunction, InputMessage, InputMetadata, InputPart,
     ResultMetadata, RunInput, RunOutcome, TokenUsage,
 };
 use super::server::EventFrame;
@@ -44,21 +44,48 @@ pub fn durable(thread: ThreadId, event: &Event, has: Has) -> Vec<EventFrame<'_>>
 /// The beginning of an answer that is being written.
 pub fn begun(delta: &Delta) -> EventFrame<'static> {
     let event = AgUi::TextMessageStart { message_id: delta.message, role: "assistant" };
-    EventFrame { thread_id: delta.thread, run_id: delta.run, seq: None, offset: None, event }
+    EventFrame { thread_id: delta.thread, run_id: Some(delta.run), seq: None, offset: None, event }
 }
 
 /// A piece of an answer that is being written: `text` at `offset`.
 pub fn written<'a>(delta: &Delta, offset: usize, text: &'a str) -> EventFrame<'a> {
     let event = AgUi::TextMessageContent { message_id: delta.message, delta: Cow::Borrowed(text) };
-    EventFrame { thread_id: delta.thread, run_id: delta.run, seq: None, offset: Some(offset), event }
+    EventFrame { thread_id: delta.thread, run_id: Some(delta.run), seq: None, offset: Some(offset), event }
 }
 
 fn expand<'a>(thread_id: ThreadId, event: &'a Event, has: Has, out: &mut Vec<AgUi<'a>>) {
-    let run_id = event.run_id;
+    match event.run_id {
+        Some(run_id) => expand_of_run(thread_id, run_id, event, has, out),
+        None => expand_of_thread(event, out),
+    }
+}
+
+/// What is about the thread itself.
+fn expand_of_thread<'a>(event: &'a Event, out: &mut Vec<AgUi<'a>>) {
     match &event.body {
-        EventBody::RunStarted { queued } => {
+        EventBody::ThreadChanged { title, head_id, pinned, archived, deleted_at } => out.push(custom(
+            "thread.changed",
+            json!({
+                "title": title, "headId": head_id, "pinned": pinned, "archived": archived, "deletedAt": deleted_at,
+            }),
+        )),
+        EventBody::MessagesCopied { from_thread, from_message } => {
+            let messages: Vec<InputMessage<'_>> = event.messages.iter().map(|message| announced(message)).collect();
+            let from = json!({"threadId": from_thread, "messageId": from_message});
+            out.push(custom("messages.copied", json!({"from": from, "messages": messages})));
+        }
+        // The others are those of a run.
+        _ => {}
+    }
+}
+
+fn expand_of_run<'a>(thread_id: ThreadId, run_id: RunId, event: &'a Event, has: Has, out: &mut Vec<AgUi<'a>>) {
+    match &event.body {
+        EventBody::ThreadChanged { .. } | EventBody::MessagesCopied { .. } => expand_of_thread(event, out),
+        EventBody::RunStarted { queued, answers } => {
             let messages = event.messages.iter().map(|message| announced(message)).collect();
-            let input = RunInput { thread_id, run_id, messages, tools: [], context: [] };
+            let forwarded_props = answers.map(|answers| Forwarded { answers });
+            let input = RunInput { thread_id, run_id, messages, tools: [], context: [], forwarded_props };
             out.push(AgUi::RunStarted { thread_id, run_id, input });
             if *queued {
                 out.push(custom("run.state", json!({"state": RunStateName::Queued})));
@@ -167,19 +194,24 @@ fn announced(message: &Message) -> InputMessage<'_> {
         (Role::User | Role::Tool, _) => InputBody::User { content: user_content(&message.parts) },
     };
     let client_message_id = message.client_message_id.as_deref();
-    InputMessage { id: message.id, body, metadata: InputMetadata { client_message_id, parent_id: message.parent_id } }
+    let metadata = InputMetadata { client_message_id, parent_id: message.parent_id, partial: message.partial };
+    InputMessage { id: message.id, body, metadata }
 }
 
 fn user_content(parts: &[Part]) -> InputContent<'_> {
-    let texts: Vec<&str> = parts
-        .iter()
-        .filter_map(|part| match part {
-            Part::Text { text } => Some(text.as_str()),
-            _ => None,
-        })
-        .collect();
-    match texts[..] {
-        [text] => InputContent::Text(text),
-        _ => InputContent::Parts(texts.into_iter().map(|text| InputPart::Text { text }).collect()),
+    if let [Part::Text { text }] = parts {
+        return InputContent::Text(text);
     }
+    let shown = parts.iter().filter_map(|part| match part {
+        Part::Text { text } => Some(InputPart::Text { text }),
+        Part::File(file) => Some(input_file(file)),
+        _ => None,
+    });
+    InputContent::Parts(shown.collect())
+}
+
+fn input_file(file: &FilePart) -> InputPart<'_> {
+    let source = FileSource { value: file.file_id, provider: "adjutant", mime_type: &file.media_type };
+    let metadata = FileMetadata { name: &file.name, size: file.size };
+    if file.is_image() { InputPart::Image { source, metadata } } else { InputPart::Document { source, metadata } }
 }

@@ -30,7 +30,9 @@ pub enum ServerFrame<'a> {
 #[serde(rename_all = "camelCase")]
 pub struct EventFrame<'a> {
     pub thread_id: ThreadId,
-    pub run_id: RunId,
+    /// Absent: the event is about the thread itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<RunId>,
     /// The number of the durable event that is complete with this frame.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seq: Option<i64>,

@@ -132,7 +132,7 @@ impl Cursor {
     /// Takes note of a committed event. Says whether the client has all text that it announces.
     fn settle(&mut self, event: &Event) -> Has {
         if event.body.ends_run() {
-            self.ended = Some(event.run_id);
+            self.ended = event.run_id;
             self.answer = None;
         }
         if event.body != EventBody::Answer {

@@ -5,10 +5,9 @@ use std::collections::VecDeque;
 
 use adjutant_core::ids::{ApprovalId, RunId};
 use adjutant_core::limits;
-use adjutant_core::message::{Role, accept_user_parts};
 use adjutant_core::scope::Scope;
 use adjutant_engine::engine::Engine;
-use adjutant_engine::runs::submission::{Accepted, Draft, RunRequest, Submission, SubmitError, Target};
+use adjutant_engine::runs::submission::{Accepted, SubmitError, TryAgain};
 use adjutant_store::approvals::Decision;
 use tokio::sync::oneshot;
 
@@ -19,6 +18,7 @@ use crate::wire::server::ServerFrame;
 #[derive(Debug)]
 pub(super) enum Request {
     Submit(Submit),
+    TryAgain(TryAgain),
     Cancel(RunId),
     Decide {
         approval: ApprovalId,
@@ -85,6 +85,7 @@ pub(super) fn error(code: &str, message: &str, client_message_id: Option<&str>) 
 async fn perform(engine: &Engine, scope: &Scope, request: Request) -> Option<String> {
     let done = match request {
         Request::Submit(frame) => return Some(submit(engine, scope, frame).await),
+        Request::TryAgain(again) => return Some(try_again(engine, scope, again).await),
         Request::Bad(bad) => return Some(error(bad.code, &bad.message, bad.client_message_id.as_deref())),
         Request::Cancel(run) => engine.cancel(&scope.owner(), run).await,
         Request::Decide { approval, decision, reason } => {
@@ -98,28 +99,29 @@ async fn perform(engine: &Engine, scope: &Scope, request: Request) -> Option<Str
 
 async fn submit(engine: &Engine, scope: &Scope, frame: Submit) -> String {
     let client_message_id = frame.client_message_id.clone();
-    match accept(engine, scope, frame).await {
+    let accepted = match frame.into_submission() {
+        Ok((submission, None)) => engine.submit(scope, submission).await,
+        Ok((submission, Some(edited))) => engine.edit(scope, edited, submission).await,
+        Err(refused) => Err(refused.into()),
+    };
+    reply(&client_message_id, accepted)
+}
+
+async fn try_again(engine: &Engine, scope: &Scope, again: TryAgain) -> String {
+    let client_message_id = again.client_request_id.clone().unwrap_or_default();
+    let accepted = engine.try_again(scope, again).await;
+    reply(&client_message_id, accepted)
+}
+
+fn reply(client_message_id: &str, accepted: Result<Accepted, SubmitError>) -> String {
+    match accepted {
         Ok(accepted) => {
             let Accepted { thread_id, message_id, run_id, seq, repeated: _ } = accepted;
-            ServerFrame::Ack { client_message_id: &client_message_id, thread_id, message_id, run_id, seq }.to_text()
+            ServerFrame::Ack { client_message_id, thread_id, message_id, run_id, seq }.to_text()
         }
         Err(refused) => {
             let (code, message) = code_and_sentence(&refused);
-            error(code, &message, echoed(&client_message_id))
+            error(code, &message, echoed(client_message_id))
         }
     }
-}
-
-async fn accept(engine: &Engine, scope: &Scope, frame: Submit) -> Result<Accepted, SubmitError> {
-    let Submit { client_message_id, thread, parent, parts } = frame;
-    let parts = accept_user_parts(parts)?;
-    let submission = Submission {
-        run_id: RunId::new(),
-        thread: thread.map_or(Target::New { hidden: false }, Target::Existing),
-        parent,
-        messages: vec![Draft { role: Role::User, parts }],
-        client_message_id: Some(client_message_id),
-        request: RunRequest::default(),
-    };
-    engine.submit(scope, submission).await
 }

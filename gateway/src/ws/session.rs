@@ -131,6 +131,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 return Ok(());
             }
             Ok(ClientFrame::Submit(submit)) => Request::Submit(submit),
+            Ok(ClientFrame::TryAgain(again)) => Request::TryAgain(again),
             Ok(ClientFrame::Cancel { run }) => Request::Cancel(run),
             Ok(ClientFrame::Decide { approval, decision, reason }) => Request::Decide { approval, decision, reason },
             Err(bad) => Request::Bad(bad),

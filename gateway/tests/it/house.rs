@@ -12,7 +12,7 @@ const TABLE: &[(&str, &[&str])] = &[
     // A key's form and a log filter are checked where they are read.
     ("config", &["auth", "telemetry"]),
     // The router mounts the WebSocket, so that one table names every route.
-    ("http", &["app", "auth", "config", "problem", "ws"]),
+    ("http", &["app", "auth", "config", "problem", "wire", "ws"]),
     ("problem", &[]),
     ("telemetry", &[]),
     ("wire", &[]),

@@ -206,12 +206,23 @@ async fn every_server_route(town: &Town) {
     }
 }
 
+/// What a route wants to be sent, as its owner could send it.
+pub(crate) fn body(method: &str, path: &str, message: MessageId) -> Option<Value> {
+    match (method, path) {
+        ("PATCH", "/api/threads/{id}") => Some(json!({"title": "mine now", "headId": message})),
+        ("POST", "/api/threads/{id}/fork") => Some(json!({"messageId": message})),
+        ("POST", "/api/threads/{id}/retry") => Some(json!({"clientMessageId": "x", "messageId": message})),
+        _ => None,
+    }
+}
+
 /// Status, headers and body of an answer, without what differs for every request.
 async fn shape(town: &Town, method: &str, path: &str, id: &str, key: &NewKey) -> (u16, Vec<(String, String)>, String) {
-    let request = town
-        .server
-        .request(method, &path.replace("{id}", id).replace("{service}", id))
-        .header("x-api-key", &key.secret);
+    let asked = path.replace("{id}", id).replace("{service}", id);
+    let mut request = town.server.request(method, &asked).header("x-api-key", &key.secret);
+    if let Some(body) = body(method, path, town.belongings.message) {
+        request = request.json(&body);
+    }
     let response = request.send().await.unwrap();
     let status = response.status().as_u16();
     let request_id = response.headers().get("x-request-id").map(|value| value.to_str().unwrap().to_owned());
@@ -231,6 +242,8 @@ async fn every_frame(town: &Town) {
     let pairs = [
         (submit(&json!({"threadId": known.thread})), submit(&json!({"threadId": ThreadId::new()}))),
         (submit(&json!({"parentId": known.message})), submit(&json!({"parentId": MessageId::new()}))),
+        (submit(&json!({"threadId": known.thread, "editedId": known.message})), submit(&json!({"threadId": ThreadId::new(), "editedId": MessageId::new()}))),
+        (retry(known.thread, known.message), retry(ThreadId::new(), MessageId::new())),
         (json!({"type": "run.cancel", "runId": known.run}), json!({"type": "run.cancel", "runId": RunId::new()})),
         (decide(known.approval), decide(ApprovalId::new())),
         (resume(known.thread), resume(ThreadId::new())),
@@ -261,6 +274,10 @@ fn submit(more: &Value) -> Value {
     let mut frame = json!({"type": "run.submit", "clientMessageId": "strangers-id", "content": "let me in"});
     frame.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     frame
+}
+
+fn retry(thread: ThreadId, message: MessageId) -> Value {
+    json!({"type": "run.retry", "clientMessageId": "strangers-id", "threadId": thread, "messageId": message})
 }
 
 fn decide(approval: ApprovalId) -> Value {

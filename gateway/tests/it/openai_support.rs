@@ -124,7 +124,7 @@ pub(crate) async fn until_ended(subscription: &mut Subscription, run: RunId) -> 
     let ended = async {
         loop {
             let Some(Live::Durable { events, .. }) = subscription.next().await else { continue };
-            if let Some(event) = events.iter().find(|event| event.run_id == run && event.body.ends_run()) {
+            if let Some(event) = events.iter().find(|event| event.run_id == Some(run) && event.body.ends_run()) {
                 return event.body.clone();
             }
         }

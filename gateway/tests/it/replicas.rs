@@ -81,7 +81,7 @@ async fn a_run_of_one_server_is_heard_and_cancelled_at_the_other() {
     let accepted = first.app.engine().submit(&scope, hello()).await.unwrap();
     loop {
         let events = durable(&mut live).await;
-        let Some(started) = events.iter().find(|event| event.run_id == accepted.run_id) else { continue };
+        let Some(started) = events.iter().find(|event| event.run_id == Some(accepted.run_id)) else { continue };
         assert_eq!(started.seq, accepted.seq);
         assert_eq!(started.messages[0].id, accepted.message_id);
         break;
@@ -89,7 +89,7 @@ async fn a_run_of_one_server_is_heard_and_cancelled_at_the_other() {
     second.engine().cancel(&scope.owner(), accepted.run_id).await.unwrap();
     loop {
         let events = durable(&mut live).await;
-        let ended = |event: &&Event| event.run_id == accepted.run_id && event.body.ends_run();
+        let ended = |event: &&Event| event.run_id == Some(accepted.run_id) && event.body.ends_run();
         let Some(end) = events.iter().find(ended) else { continue };
         assert!(matches!(end.body, EventBody::RunFinished { outcome: FinishedOutcome::Cancelled, .. }), "{end:?}");
         break;

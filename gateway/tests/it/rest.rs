@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use crate::matrix;
 use crate::server::{Answer, KEY, TestServer, answer, profile};
 
 fn scope(user: &str) -> Scope {
@@ -49,7 +50,7 @@ async fn ended(live: &mut Subscription, run: RunId) {
     let ended = async {
         loop {
             let Live::Durable { events, .. } = live.next().await.expect("still listening") else { continue };
-            if events.iter().any(|event| event.run_id == run && event.body.ends_run()) {
+            if events.iter().any(|event| event.run_id == Some(run) && event.body.ends_run()) {
                 return;
             }
         }
@@ -110,7 +111,7 @@ async fn messages_have_their_fields_and_pages_lead_back_to_the_first() {
         items[0],
         json!({
             "id": first.message_id, "clientMessageId": "client-one", "threadId": thread, "parentId": null,
-            "runId": first.run_id, "role": "user", "content": [{"type": "text", "text": "one"}], "seq": first.seq,
+            "siblingIds": [first.message_id], "runId": first.run_id, "role": "user", "content": [{"type": "text", "text": "one"}], "seq": first.seq,
             "partial": false, "createdAt": items[0]["createdAt"],
         })
     );
@@ -222,10 +223,12 @@ async fn a_foreign_id_answers_like_an_unknown_one_on_every_route() {
         for key in [KEY, &work] {
             let raw = async |id: &str| {
                 let path = route.path.replace("{id}", id).replace("{service}", id);
+                let body = matrix::body(route.method.as_str(), route.path, anna.message_id).map(|body| body.to_string()).unwrap_or_default();
                 let request = format!(
                     "{} {path} HTTP/1.1\r\nhost: localhost\r\nx-api-key: {key}\r\nx-request-id: same\r\n\
-                     connection: close\r\ncontent-length: 0\r\n\r\n",
-                    route.method
+                     connection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+                    route.method,
+                    body.len(),
                 );
                 without_date(server.raw(request.as_bytes()).await)
             };

@@ -191,12 +191,12 @@ async fn quarantine(house: &House, thread: ThreadId) {
     let owner = owner("owner", "personal");
     let event = house.server.db.store.scoped(&owner, async |tx| {
         threads::lock(tx, thread).await?;
-        let run = events::after(tx, thread, 0, 1).await?[0].run_id;
+        let run = events::after(tx, thread, 0, 1).await?[0].run_id.unwrap();
         runs::move_to(tx, run, RunStatus::Quarantined, 0, limits::LEASE).await?;
         let advance = Advance { events: 1, head_id: None, usage: Usage::default() };
         let seq = threads::advance(tx, thread, advance).await?;
         let payload = json!({"kind": "run_state", "state": "quarantined", "reason": "it crashed", "parentId": null});
-        let row = EventRow { seq, run_id: run, kind: "run_state".to_owned(), payload, message_id: None };
+        let row = EventRow { seq, run_id: Some(run), kind: "run_state".to_owned(), payload, message_id: None };
         events::append(tx, thread, &[row]).await
     });
     event.await.unwrap();

@@ -97,6 +97,9 @@ impl Transcript {
 
     fn run_started(&mut self, event: &Value, run: &str) {
         let messages = event["input"]["messages"].as_array().unwrap();
+        if let Some(answered) = event["input"]["forwardedProps"]["answers"].as_str() {
+            self.entry(run)["answers"] = json!(answered);
+        }
         for message in messages {
             let id = text(&message["id"]);
             let first = self.entries.get(run).is_none_or(|run| run["first"].is_null());
@@ -115,6 +118,15 @@ impl Transcript {
                 if let Some(parent) = value["parentId"].as_str() {
                     let first = text(&self.entries[run]["first"]).to_owned();
                     self.entry(&first)["said"]["metadata"]["parentId"] = json!(parent);
+                }
+            }
+            "thread.changed" => {
+                self.entry("thread")["is"] = value.clone();
+                self.entry("thread")["place"] = json!(0);
+            }
+            "messages.copied" => {
+                for message in value["messages"].as_array().unwrap() {
+                    self.message(text(&message["id"]), run)["said"] = without(message, &["id"]);
                 }
             }
             "approval.requested" => {

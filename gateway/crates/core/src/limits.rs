@@ -33,6 +33,8 @@ limits! {
     MESSAGE_BYTES: usize = 256 * 1024, bytes;
     /// Parts of one message from a client.
     MESSAGE_PARTS: usize = 64, items;
+    /// Files of one message from a client.
+    MESSAGE_FILES: usize = 16, items;
     /// A client message id.
     CLIENT_MESSAGE_ID_CHARS: usize = 128, characters;
     /// Body of a REST request.
@@ -103,6 +105,50 @@ limits! {
     SENT_STEPS: i64 = 10, items;
     /// Text of them, beyond which the next page begins; one step is always shown whole.
     SENT_PAGE_BYTES: usize = 2 * 1024 * 1024, bytes;
+    /// One file that a person attaches.
+    FILE_BYTES: usize = 20 * 1024 * 1024, bytes;
+    /// All files of one user.
+    USER_FILE_BYTES: u64 = 2_147_483_648, bytes;
+    /// The name of a file.
+    FILE_NAME_CHARS: usize = 200, characters;
+    /// Reading an uploaded file.
+    FILE_READ: u64 = 300_000, milliseconds;
+    /// Uploads that one replica reads at once; more wait.
+    FILE_UPLOADS: usize = 4, items;
+    /// Waiting for a place to upload.
+    FILE_UPLOAD_WAIT: u64 = 10_000, milliseconds;
+    /// A file that no message names is removed after this time.
+    FILE_UNUSED: u64 = 86_400_000, milliseconds;
+    /// Images and documents that enter a prompt as they are.
+    PROMPT_FILE_BYTES: u64 = 24 * 1024 * 1024, bytes;
+    /// Text of one document in a prompt.
+    DOCUMENT_BYTES: usize = 128 * 1024, bytes;
+    /// A title that a person gives a thread.
+    TITLE_CHARS: usize = 200, characters;
+    /// A title that the small model gives a thread.
+    MODEL_TITLE_CHARS: usize = 60, characters;
+    /// Text of a conversation that the small model reads for a title.
+    TITLE_BYTES: usize = 4 * 1024, bytes;
+    /// Asking the small model for a title.
+    TITLE_TIME: u64 = 60_000, milliseconds;
+    /// How often a title is asked for when that fails.
+    TITLE_TRIES: i32 = 3, items;
+    /// What is searched for.
+    SEARCH_CHARS: usize = 400, characters;
+    /// A deleted thread can be restored for so long; then it is removed for good.
+    THREAD_UNDO: u64 = 2_592_000_000, milliseconds;
+    /// Between two looks for what can be removed for good.
+    PURGE: u64 = 3_600_000, milliseconds;
+    /// Threads and files that are removed for good at once.
+    PURGE_BATCH: i32 = 20, items;
+    /// Messages of a branch that is copied into a new thread.
+    FORK_MESSAGES: i64 = 5_000, items;
+    /// The same messages in bytes.
+    FORK_BYTES: u64 = 64 * 1024 * 1024, bytes;
+    /// Messages that are copied and told at once.
+    FORK_PAGE: usize = 50, items;
+    /// The same in bytes; a message that is longer goes alone.
+    FORK_PAGE_BYTES: u64 = 128 * 1024, bytes;
     /// Entries of one page of a list.
     PAGE: i64 = 100, items;
     /// Model calls of one run.

@@ -104,6 +104,22 @@ pub struct FilePart {
     pub size: u64,
 }
 
+impl FilePart {
+    /// What a client says of a file: only which one. The rest is filled in from the stored file.
+    pub fn named(file_id: FileId) -> Self {
+        Self { file_id, name: String::new(), media_type: String::new(), size: 0 }
+    }
+
+    /// Whether it enters a prompt as text.
+    pub fn is_text(&self) -> bool {
+        self.media_type.starts_with("text/") || self.media_type == "application/json"
+    }
+
+    pub fn is_image(&self) -> bool {
+        self.media_type.starts_with("image/")
+    }
+}
+
 /// What became of a tool call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -208,25 +224,37 @@ pub enum InvalidMessage {
     Empty,
     #[error("the message is longer than {} bytes", limits::MESSAGE_BYTES)]
     TooLong,
+    #[error("a message has at most {} files", limits::MESSAGE_FILES)]
+    TooManyFiles,
     #[error("a client message id is 1 to {} characters without control characters", limits::CLIENT_MESSAGE_ID_CHARS)]
     ClientMessageId,
 }
 
 /// Checks the parts of a user's message and drops NUL characters, which JSON documents in the
-/// database cannot hold: the one rule for NUL in text that comes from outside.
+/// database cannot hold: the one rule for NUL in text that comes from outside. A file needs no text beside it.
 pub fn accept_user_parts(parts: Vec<Part>) -> Result<Vec<Part>, InvalidMessage> {
-    let mut length = 0;
+    let (mut length, mut files) = (0, 0);
     let mut accepted = Vec::with_capacity(parts.len());
     for part in parts {
-        if let Part::Text { text } = part {
-            length += text.len();
-            accepted.push(Part::text(without_nul(text)));
+        match part {
+            Part::Text { text } => {
+                length += text.len();
+                accepted.push(Part::text(without_nul(text)));
+            }
+            Part::File(_) => {
+                files += 1;
+                accepted.push(part);
+            }
+            _ => {}
         }
     }
     if length > limits::MESSAGE_BYTES {
         return Err(InvalidMessage::TooLong);
     }
-    if joined_text(&accepted).trim().is_empty() {
+    if files > limits::MESSAGE_FILES {
+        return Err(InvalidMessage::TooManyFiles);
+    }
+    if files == 0 && joined_text(&accepted).trim().is_empty() {
         return Err(InvalidMessage::Empty);
     }
     Ok(accepted)

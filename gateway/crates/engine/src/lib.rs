@@ -7,3 +7,4 @@ pub mod events;
 mod notices;
 pub mod runs;
 pub mod supervisor;
+pub mod threads;

@@ -10,7 +10,8 @@ use crate::tx::Tx;
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventRow {
     pub seq: i64,
-    pub run_id: RunId,
+    /// `None`: it is about the thread itself.
+    pub run_id: Option<RunId>,
     pub kind: String,
     pub payload: Value,
     pub message_id: Option<MessageId>,
@@ -23,7 +24,7 @@ pub async fn append(tx: &mut Tx, thread: ThreadId, events: &[EventRow]) -> Resul
     }
     let owner = tx.owner().clone();
     let seqs: Vec<i64> = events.iter().map(|event| event.seq).collect();
-    let runs: Vec<Uuid> = events.iter().map(|event| event.run_id.as_uuid()).collect();
+    let runs: Vec<Option<Uuid>> = events.iter().map(|event| event.run_id.map(RunId::as_uuid)).collect();
     let kinds: Vec<&str> = events.iter().map(|event| event.kind.as_str()).collect();
     let payloads: Vec<&Value> = events.iter().map(|event| &event.payload).collect();
     let messages: Vec<Option<Uuid>> = events.iter().map(|event| event.message_id.map(MessageId::as_uuid)).collect();
@@ -34,7 +35,7 @@ pub async fn append(tx: &mut Tx, thread: ThreadId, events: &[EventRow]) -> Resul
         owner.profile.as_str(),
         thread.as_uuid(),
         &seqs,
-        &runs,
+        &runs as _,
         &kinds as _,
         &payloads as _,
         &messages as _,
@@ -63,7 +64,7 @@ pub async fn after(tx: &mut Tx, thread: ThreadId, after: i64, limit: i64) -> Res
         .into_iter()
         .map(|row| EventRow {
             seq: row.seq,
-            run_id: RunId::from_uuid(row.run_id),
+            run_id: row.run_id.map(RunId::from_uuid),
             kind: row.kind,
             payload: row.payload,
             message_id: row.message_id.map(MessageId::from_uuid),

@@ -1,5 +1,7 @@
 //! Messages: appended, never rewritten. Reads are bounded: a branch's tail, or a page.
 
+use std::collections::HashMap;
+
 use adjutant_core::ids::{MessageId, RunId, ThreadId};
 use adjutant_core::message::{Message, Part, Role};
 use chrono::{DateTime, Utc};
@@ -87,10 +89,14 @@ pub async fn tail(tx: &mut Tx, thread: ThreadId, tip: MessageId, limit: i64) -> 
     let rows = sqlx::query_as!(
         Row,
         r#"with recursive branch as (
-             select m.*, 1::bigint as depth from messages m
+             select m.id, m.thread_id, m.parent_id, m.run_id, m.role, m.content, m.client_message_id, m.seq, m.created_at,
+                    m.partial, 1::bigint as depth
+               from messages m
               where m.user_id = $1 and m.profile = $2 and m.thread_id = $3 and m.id = $4
              union all
-             select m.*, branch.depth + 1 from branch
+             select m.id, m.thread_id, m.parent_id, m.run_id, m.role, m.content, m.client_message_id, m.seq, m.created_at,
+                    m.partial, branch.depth + 1
+               from branch
                join messages m on m.user_id = $1 and m.profile = $2 and m.thread_id = $3 and m.id = branch.parent_id
               where branch.depth < $5)
            select id as "id!", thread_id as "thread_id!", parent_id, run_id, role as "role!", content as "content!",
@@ -105,6 +111,128 @@ pub async fn tail(tx: &mut Tx, thread: ThreadId, tip: MessageId, limit: i64) -> 
     .fetch_all(tx.conn())
     .await?;
     rows.into_iter().map(Row::into_message).collect()
+}
+
+/// One message of a thread.
+pub async fn load(tx: &mut Tx, thread: ThreadId, id: MessageId) -> Result<Message, StoreError> {
+    tail(tx, thread, id, 1).await?.pop().ok_or(StoreError::NotFound)
+}
+
+/// The branch that ends at `tip`, from its root: ids and how large each is stored. At most `limit`; the newest stay.
+pub async fn branch(
+    tx: &mut Tx,
+    thread: ThreadId,
+    tip: MessageId,
+    limit: i64,
+) -> Result<Vec<(MessageId, u64)>, StoreError> {
+    let owner = tx.owner().clone();
+    let rows = sqlx::query!(
+        r#"with recursive branch as (
+             select m.id, m.parent_id, octet_length(m.content::text) as bytes, 1::bigint as depth from messages m
+              where m.user_id = $1 and m.profile = $2 and m.thread_id = $3 and m.id = $4
+             union all
+             select m.id, m.parent_id, octet_length(m.content::text), branch.depth + 1 from branch
+               join messages m on m.user_id = $1 and m.profile = $2 and m.thread_id = $3 and m.id = branch.parent_id
+              where branch.depth < $5)
+           select id as "id!", bytes as "bytes!" from branch order by depth desc"#,
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        thread.as_uuid(),
+        tip.as_uuid(),
+        limit,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows.into_iter().map(|row| (MessageId::from_uuid(row.id), u64::from(row.bytes.unsigned_abs()))).collect())
+}
+
+/// These messages of a thread, in the order of the ids asked for.
+pub async fn of_ids(tx: &mut Tx, thread: ThreadId, ids: &[MessageId]) -> Result<Vec<Message>, StoreError> {
+    let owner = tx.owner().clone();
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
+    let rows = sqlx::query_as!(
+        Row,
+        "select id, thread_id, parent_id, run_id, role, content, client_message_id, seq, created_at, partial
+           from messages
+          where user_id = $1 and profile = $2 and thread_id = $3 and id = any($4)
+          order by array_position($4, id)",
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        thread.as_uuid(),
+        &ids,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    rows.into_iter().map(Row::into_message).collect()
+}
+
+/// For each of these messages of a thread, all that stand behind the same parent, in order. A message that still waits for
+/// its place stands alone.
+pub async fn siblings(tx: &mut Tx, thread: ThreadId, of: &[Message]) -> Result<Vec<Vec<MessageId>>, StoreError> {
+    let owner = tx.owner().clone();
+    let parents: Vec<Uuid> = of.iter().filter_map(|message| message.parent_id).map(MessageId::as_uuid).collect();
+    let with_roots = of.iter().any(|message| message.parent_id.is_none());
+    let rows = sqlx::query!(
+        r#"select m.parent_id, array_agg(m.id order by m.seq, m.id) as "ids!"
+             from messages m
+            where m.user_id = $1 and m.profile = $2 and m.thread_id = $3
+              and (m.parent_id = any($4)
+                   or ($5 and m.parent_id is null
+                       and not exists (select from runs r
+                                        where r.user_id = $1 and r.profile = $2 and r.id = m.run_id
+                                          and r.state = 'queued' and not r.explicit_parent)))
+            group by m.parent_id"#,
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        thread.as_uuid(),
+        &parents,
+        with_roots,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let by_parent: HashMap<Option<Uuid>, Vec<Uuid>> = rows.into_iter().map(|row| (row.parent_id, row.ids)).collect();
+    let found = of.iter().map(|message| {
+        let ids = by_parent.get(&message.parent_id.map(MessageId::as_uuid));
+        match ids.filter(|ids| ids.contains(&message.id.as_uuid())) {
+            Some(ids) => ids.iter().copied().map(MessageId::from_uuid).collect(),
+            None => vec![message.id],
+        }
+    });
+    Ok(found.collect())
+}
+
+/// Appends copies: they keep role, content and time, and belong to no run.
+pub async fn copy(tx: &mut Tx, thread: ThreadId, copies: &[Message]) -> Result<(), StoreError> {
+    if copies.is_empty() {
+        return Ok(());
+    }
+    let owner = tx.owner().clone();
+    let ids: Vec<Uuid> = copies.iter().map(|copy| copy.id.as_uuid()).collect();
+    let parents: Vec<Option<Uuid>> = copies.iter().map(|copy| copy.parent_id.map(MessageId::as_uuid)).collect();
+    let roles: Vec<&str> = copies.iter().map(|copy| copy.role.as_str()).collect();
+    let contents: Vec<Json<&[Part]>> = copies.iter().map(|copy| Json(copy.parts.as_slice())).collect();
+    let partials: Vec<bool> = copies.iter().map(|copy| copy.partial).collect();
+    let seqs: Vec<i64> = copies.iter().map(|copy| copy.seq).collect();
+    let times: Vec<DateTime<Utc>> = copies.iter().map(|copy| copy.created_at).collect();
+    sqlx::query!(
+        "insert into messages (user_id, profile, thread_id, id, parent_id, role, content, partial, seq, created_at)
+         select $1, $2, $3, new.*
+           from unnest($4::uuid[], $5::uuid[], $6::text[], $7::jsonb[], $8::bool[], $9::bigint[], $10::timestamptz[])
+                as new",
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        thread.as_uuid(),
+        &ids,
+        &parents as _,
+        &roles as _,
+        &contents as _,
+        &partials,
+        &seqs,
+        &times,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
 }
 
 /// One page of all messages of a thread, of every branch: the newest before `before`, oldest first.

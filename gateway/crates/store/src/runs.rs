@@ -100,6 +100,8 @@ pub struct NewRun<'a> {
     pub key_id: Option<&'a str>,
     pub agent: &'a str,
     pub request: &'a Value,
+    /// The client's id of a request that brought no message; the same one twice makes one run.
+    pub client_request_id: Option<&'a str>,
     /// The machine's first state; stored when the run starts at once, because a run without a
     /// checkpoint is one that never began.
     pub checkpoint: &'a str,
@@ -126,7 +128,7 @@ pub async fn insert(tx: &mut Tx, new: &NewRun<'_>, queue_limit: i64) -> Result<R
               where user_id = $1 and profile = $2 and thread_id = $4 and state in ('running', 'waiting', 'queued')),
            decided as (select busy or queued > 0 as waits, queued < $11 as fits from others)
            insert into runs (user_id, profile, id, thread_id, message_id, explicit_parent, origin, agent, request,
-                             state, checkpoint, replica, lease_until, fence, started_at, key_id)
+                             state, checkpoint, replica, lease_until, fence, started_at, key_id, client_request_id)
            select $1, $2, $3, $4, $5, $6, $7, $8, $9,
                   case when waits then 'queued' else 'running' end,
                   case when waits then null else $13::text::jsonb end,
@@ -134,7 +136,7 @@ pub async fn insert(tx: &mut Tx, new: &NewRun<'_>, queue_limit: i64) -> Result<R
                   case when waits then null else app_now() + $12 end,
                   case when waits then 0 else 1 end,
                   case when waits then null else app_now() end,
-                  $14
+                  $14, $15
              from decided where fits
            returning state"#,
         owner.user.as_str(),
@@ -151,6 +153,7 @@ pub async fn insert(tx: &mut Tx, new: &NewRun<'_>, queue_limit: i64) -> Result<R
         interval(new.lease),
         new.checkpoint,
         new.key_id,
+        new.client_request_id,
     )
     .fetch_optional(tx.conn())
     .await?
@@ -223,6 +226,50 @@ pub async fn accepted_before(tx: &mut Tx, client_message_id: &str) -> Result<Opt
         run_id: RunId::from_uuid(row.run_id),
         seq: row.seq,
     }))
+}
+
+/// As [`accepted_before`], for a request that brought no message.
+pub async fn requested_before(tx: &mut Tx, client_request_id: &str) -> Result<Option<AcceptedBefore>, StoreError> {
+    let owner = tx.owner().clone();
+    let row = sqlx::query!(
+        r#"select r.thread_id, r.message_id, r.id as run_id,
+                  (select min(e.seq) from events e
+                    where e.user_id = r.user_id and e.profile = r.profile and e.thread_id = r.thread_id
+                      and e.run_id = r.id) as "seq!"
+             from runs r where r.user_id = $1 and r.profile = $2 and r.client_request_id = $3"#,
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        client_request_id,
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(row.map(|row| AcceptedBefore {
+        thread_id: ThreadId::from_uuid(row.thread_id),
+        message_id: MessageId::from_uuid(row.message_id),
+        run_id: RunId::from_uuid(row.run_id),
+        seq: row.seq,
+    }))
+}
+
+/// Runs of a thread that have not ended: going, waiting, queued or quarantined. The thread must be locked.
+pub async fn unfinished(tx: &mut Tx, thread: ThreadId) -> Result<Vec<Run>, StoreError> {
+    let owner = tx.owner().clone();
+    let rows = sqlx::query_as!(
+        Row,
+        "select id, thread_id, message_id, explicit_parent, state, origin, key_id, agent, request, checkpoint, fence, crashes,
+                cancel_requested, error_code, error_message, model, input_tokens, output_tokens, cached_input_tokens,
+                created_at, started_at, finished_at
+           from runs
+          where user_id = $1 and profile = $2 and thread_id = $3
+            and state in ('running', 'waiting', 'queued', 'quarantined')
+          order by id for update",
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        thread.as_uuid(),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    rows.into_iter().map(Row::into_run).collect()
 }
 
 /// What one commit changes in a run.
@@ -442,7 +489,7 @@ pub async fn renew_leases(tx: &mut SystemTx, replica: i32, lease: Duration) -> R
     Ok(())
 }
 
-fn interval(duration: Duration) -> PgInterval {
+pub(crate) fn interval(duration: Duration) -> PgInterval {
     let microseconds = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
     PgInterval { months: 0, days: 0, microseconds }
 }

@@ -1,10 +1,14 @@
 //! Threads: a tree of messages with a head, and the counter that numbers its events.
 
+use std::time::Duration;
+
 use adjutant_core::ids::{MessageId, ThreadId};
 use adjutant_core::model::Usage;
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 use crate::error::StoreError;
+use crate::runs::interval;
 use crate::tx::Tx;
 
 /// What a writer needs to know of a thread that it has locked.
@@ -13,13 +17,27 @@ pub struct LockedThread {
     pub head_id: Option<MessageId>,
     pub last_seq: i64,
     pub hidden: bool,
+    /// It can be restored, and nothing else.
+    pub deleted: bool,
 }
 
-/// One row of the list of threads.
+impl LockedThread {
+    /// `NotFound` for a deleted thread, as for one that never was.
+    pub fn open(self) -> Result<Self, StoreError> {
+        if self.deleted { Err(StoreError::NotFound) } else { Ok(self) }
+    }
+}
+
+/// A thread without its messages.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ThreadSummary {
     pub id: ThreadId,
     pub title: Option<String>,
+    pub pinned: bool,
+    pub archived: bool,
+    pub deleted_at: Option<DateTime<Utc>>,
+    /// Where a fork came from; what it names may be gone.
+    pub forked_from: Option<(ThreadId, MessageId)>,
     pub head_id: Option<MessageId>,
     pub last_seq: i64,
     pub total_input_tokens: i64,
@@ -40,14 +58,15 @@ pub async fn insert(tx: &mut Tx, id: ThreadId, hidden: bool) -> Result<LockedThr
     )
     .execute(tx.conn())
     .await?;
-    Ok(LockedThread { head_id: None, last_seq: 0, hidden })
+    Ok(LockedThread { head_id: None, last_seq: 0, hidden, deleted: false })
 }
 
 /// Locks the thread until the end of the transaction: whoever appends to a thread holds this.
 pub async fn lock(tx: &mut Tx, id: ThreadId) -> Result<LockedThread, StoreError> {
     let owner = tx.owner().clone();
     let row = sqlx::query!(
-        "select head_id, last_seq, hidden from threads where user_id = $1 and profile = $2 and id = $3 for update",
+        r#"select head_id, last_seq, hidden, deleted_at is not null as "deleted!"
+             from threads where user_id = $1 and profile = $2 and id = $3 for update"#,
         owner.user.as_str(),
         owner.profile.as_str(),
         id.as_uuid(),
@@ -55,14 +74,19 @@ pub async fn lock(tx: &mut Tx, id: ThreadId) -> Result<LockedThread, StoreError>
     .fetch_optional(tx.conn())
     .await?
     .ok_or(StoreError::NotFound)?;
-    Ok(LockedThread { head_id: row.head_id.map(MessageId::from_uuid), last_seq: row.last_seq, hidden: row.hidden })
+    Ok(LockedThread {
+        head_id: row.head_id.map(MessageId::from_uuid),
+        last_seq: row.last_seq,
+        hidden: row.hidden,
+        deleted: row.deleted,
+    })
 }
 
-/// The number of the newest event, without a lock.
+/// The number of the newest event, without a lock. A deleted thread is not found.
 pub async fn last_seq(tx: &mut Tx, id: ThreadId) -> Result<i64, StoreError> {
     let owner = tx.owner().clone();
     sqlx::query_scalar!(
-        "select last_seq from threads where user_id = $1 and profile = $2 and id = $3",
+        "select last_seq from threads where user_id = $1 and profile = $2 and id = $3 and deleted_at is null",
         owner.user.as_str(),
         owner.profile.as_str(),
         id.as_uuid(),
@@ -119,19 +143,34 @@ pub async fn advance(tx: &mut Tx, id: ThreadId, advance: Advance) -> Result<i64,
     .ok_or(StoreError::NotFound)
 }
 
+/// Which threads a list shows; `None` shows both kinds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Filter {
+    pub archived: Option<bool>,
+    pub pinned: Option<bool>,
+    /// Those that were deleted so recently, instead of those that are there.
+    pub deleted_within: Option<Duration>,
+}
+
 /// Threads that are not hidden, newest first, after the given position.
 pub async fn list(
     tx: &mut Tx,
+    filter: Filter,
     before: Option<(DateTime<Utc>, ThreadId)>,
     limit: i64,
 ) -> Result<Vec<ThreadSummary>, StoreError> {
     let owner = tx.owner().clone();
     let (at, id) = before.map_or((None, None), |(at, id)| (Some(at), Some(id.as_uuid())));
-    let rows = sqlx::query!(
-        "select id, title, head_id, last_seq, total_input_tokens, total_output_tokens, created_at, updated_at
+    let rows = sqlx::query_as!(
+        Row,
+        "select id, title, head_id, last_seq, pinned, archived, deleted_at, forked_from_thread, forked_from_message,
+                total_input_tokens, total_output_tokens, created_at, updated_at
            from threads
           where user_id = $1 and profile = $2 and not hidden
             and ($3::timestamptz is null or (updated_at, id) < ($3, $4))
+            and ($6::boolean is null or archived = $6)
+            and ($7::boolean is null or pinned = $7)
+            and case when $8::interval is null then deleted_at is null else deleted_at > app_now() - $8 end
           order by updated_at desc, id desc
           limit $5",
         owner.user.as_str(),
@@ -139,22 +178,218 @@ pub async fn list(
         at,
         id,
         limit,
+        filter.archived,
+        filter.pinned,
+        filter.deleted_within.map(interval) as _,
     )
     .fetch_all(tx.conn())
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| ThreadSummary {
-            id: ThreadId::from_uuid(row.id),
-            title: row.title,
-            head_id: row.head_id.map(MessageId::from_uuid),
-            last_seq: row.last_seq,
-            total_input_tokens: row.total_input_tokens,
-            total_output_tokens: row.total_output_tokens,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-        })
-        .collect())
+    Ok(rows.into_iter().map(Row::into_summary).collect())
+}
+
+/// One thread; a deleted one is not found.
+pub async fn load(tx: &mut Tx, id: ThreadId) -> Result<ThreadSummary, StoreError> {
+    let owner = tx.owner().clone();
+    sqlx::query_as!(
+        Row,
+        "select id, title, head_id, last_seq, pinned, archived, deleted_at, forked_from_thread, forked_from_message,
+                total_input_tokens, total_output_tokens, created_at, updated_at
+           from threads where user_id = $1 and profile = $2 and id = $3 and deleted_at is null",
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        id.as_uuid(),
+    )
+    .fetch_optional(tx.conn())
+    .await?
+    .map(Row::into_summary)
+    .ok_or(StoreError::NotFound)
+}
+
+/// What a person changes of a thread; `None` leaves it as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Change {
+    /// `Some(None)` takes the title away: the model may give one again.
+    pub title: Option<Option<String>>,
+    pub pinned: Option<bool>,
+    pub archived: Option<bool>,
+    pub head_id: Option<MessageId>,
+    pub deleted: Option<bool>,
+}
+
+/// Makes the change and takes the next number for its event. The thread must be locked. Its place in lists stays.
+pub async fn change(tx: &mut Tx, id: ThreadId, change: &Change) -> Result<ThreadSummary, StoreError> {
+    let owner = tx.owner().clone();
+    sqlx::query_as!(
+        Row,
+        "update threads
+            set last_seq = last_seq + 1,
+                title = case when $4 then $5 else title end,
+                title_by = case when not $4 then title_by when $5::text is not null then 'person' end,
+                title_tries = case when $4 then 0 else title_tries end,
+                title_until = case when not $4 then title_until end,
+                pinned = coalesce($6, pinned), archived = coalesce($7, archived), head_id = coalesce($8, head_id),
+                deleted_at = case when $9::boolean is null then deleted_at when $9 then app_now() end
+          where user_id = $1 and profile = $2 and id = $3
+         returning id, title, head_id, last_seq, pinned, archived, deleted_at, forked_from_thread, forked_from_message,
+                   total_input_tokens, total_output_tokens, created_at, updated_at",
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        id.as_uuid(),
+        change.title.is_some(),
+        change.title.clone().flatten(),
+        change.pinned,
+        change.archived,
+        change.head_id.map(MessageId::as_uuid),
+        change.deleted,
+    )
+    .fetch_optional(tx.conn())
+    .await?
+    .map(Row::into_summary)
+    .ok_or(StoreError::NotFound)
+}
+
+/// Whether a deleted thread can still be restored; one that is not deleted can.
+pub async fn is_restorable(tx: &mut Tx, id: ThreadId, undo: Duration) -> Result<bool, StoreError> {
+    let owner = tx.owner().clone();
+    sqlx::query_scalar!(
+        r#"select deleted_at is null or deleted_at > app_now() - $4::interval as "restorable!"
+             from threads where user_id = $1 and profile = $2 and id = $3"#,
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        id.as_uuid(),
+        interval(undo),
+    )
+    .fetch_optional(tx.conn())
+    .await?
+    .ok_or(StoreError::NotFound)
+}
+
+/// Says where a fork came from, and gives it the title of its origin if a person or the model gave that one.
+pub async fn mark_fork(tx: &mut Tx, id: ThreadId, from: ThreadId, message: MessageId) -> Result<(), StoreError> {
+    let owner = tx.owner().clone();
+    sqlx::query!(
+        "update threads f
+            set forked_from_thread = $4, forked_from_message = $5, title = o.title, title_by = o.title_by
+           from threads o
+          where f.user_id = $1 and f.profile = $2 and f.id = $3
+            and o.user_id = $1 and o.profile = $2 and o.id = $4",
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        id.as_uuid(),
+        from.as_uuid(),
+        message.as_uuid(),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Takes the right to ask for a title, for a while: nobody else asks meanwhile. `false`: there is one, somebody asks, or
+/// it was asked for often enough.
+pub async fn claim_title(tx: &mut Tx, id: ThreadId, lease: Duration, tries: i32) -> Result<bool, StoreError> {
+    let owner = tx.owner().clone();
+    let claimed = sqlx::query!(
+        "update threads set title_tries = title_tries + 1, title_until = app_now() + $4::interval
+          where user_id = $1 and profile = $2 and id = $3
+            and title is null and title_by is null and not hidden and deleted_at is null
+            and title_tries < $5 and (title_until is null or title_until < app_now())",
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        id.as_uuid(),
+        interval(lease),
+        tries,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(claimed.rows_affected() == 1)
+}
+
+/// Gives the claim back after a failure, so that the next run that ends tries again.
+pub async fn release_title(tx: &mut Tx, id: ThreadId) -> Result<(), StoreError> {
+    let owner = tx.owner().clone();
+    sqlx::query!(
+        "update threads set title_until = null where user_id = $1 and profile = $2 and id = $3",
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        id.as_uuid(),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Adds what a call beside the runs used.
+pub async fn add_usage(tx: &mut Tx, id: ThreadId, usage: Usage) -> Result<(), StoreError> {
+    let owner = tx.owner().clone();
+    sqlx::query!(
+        "update threads
+            set total_input_tokens = total_input_tokens + $4, total_output_tokens = total_output_tokens + $5
+          where user_id = $1 and profile = $2 and id = $3",
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        id.as_uuid(),
+        signed(usage.input_tokens),
+        signed(usage.output_tokens),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// The model's title, unless a person was faster; with the next number for its event.
+pub async fn name(tx: &mut Tx, id: ThreadId, title: &str) -> Result<Option<ThreadSummary>, StoreError> {
+    let owner = tx.owner().clone();
+    let row = sqlx::query_as!(
+        Row,
+        "update threads set last_seq = last_seq + 1, title = $4, title_by = 'model', title_until = null
+          where user_id = $1 and profile = $2 and id = $3
+            and title is null and title_by is null and deleted_at is null
+         returning id, title, head_id, last_seq, pinned, archived, deleted_at, forked_from_thread, forked_from_message,
+                   total_input_tokens, total_output_tokens, created_at, updated_at",
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        id.as_uuid(),
+        title,
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(row.map(Row::into_summary))
+}
+
+struct Row {
+    id: Uuid,
+    title: Option<String>,
+    head_id: Option<Uuid>,
+    last_seq: i64,
+    pinned: bool,
+    archived: bool,
+    deleted_at: Option<DateTime<Utc>>,
+    forked_from_thread: Option<Uuid>,
+    forked_from_message: Option<Uuid>,
+    total_input_tokens: i64,
+    total_output_tokens: i64,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl Row {
+    fn into_summary(self) -> ThreadSummary {
+        let origin = self.forked_from_thread.zip(self.forked_from_message);
+        ThreadSummary {
+            id: ThreadId::from_uuid(self.id),
+            title: self.title,
+            pinned: self.pinned,
+            archived: self.archived,
+            deleted_at: self.deleted_at,
+            forked_from: origin.map(|(thread, message)| (ThreadId::from_uuid(thread), MessageId::from_uuid(message))),
+            head_id: self.head_id.map(MessageId::from_uuid),
+            last_seq: self.last_seq,
+            total_input_tokens: self.total_input_tokens,
+            total_output_tokens: self.total_output_tokens,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+        }
+    }
 }
 
 pub(crate) fn signed(tokens: u64) -> i64 {

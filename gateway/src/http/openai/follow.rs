@@ -144,7 +144,7 @@ impl Follower {
         for event in events {
             if event.seq > self.seen {
                 self.seen = event.seq;
-                if event.run_id == self.place.run {
+                if event.run_id == Some(self.place.run) {
                     self.events.push_back(event);
                 }
             }
@@ -173,7 +173,9 @@ impl Follower {
             | EventBody::RunState { state: RunStateName::Queued | RunStateName::Running, .. }
             | EventBody::ToolResult
             | EventBody::ApprovalRequested { .. }
-            | EventBody::ApprovalDecided { .. } => None,
+            | EventBody::ApprovalDecided { .. }
+            | EventBody::ThreadChanged { .. }
+            | EventBody::MessagesCopied { .. } => None,
         }
     }
 }

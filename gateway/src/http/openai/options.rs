@@ -43,7 +43,7 @@ pub(super) fn read(request: &mut ChatRequest) -> Result<RunRequest, Failure> {
             return Err(Failure::unsupported("tool_choice", message));
         }
     };
-    Ok(RunRequest { caller_tools, temperature, max_output_tokens })
+    Ok(RunRequest { caller_tools, temperature, max_output_tokens, ..RunRequest::default() })
 }
 
 fn refuse_other_forms(request: &ChatRequest) -> Result<(), Failure> {
@@ -162,7 +162,7 @@ mod tests {
     fn what_only_tunes_is_ignored() {
         let more = json!({"seed": 1, "top_p": 0.1, "stop": [], "n": 1, "logprobs": false, "user": "me",
             "response_format": {"type": "text"}, "parallel_tool_calls": false, "temperature": 0.7, "max_tokens": 5});
-        let wanted = RunRequest { caller_tools: vec![], temperature: Some(0.7), max_output_tokens: Some(5) };
+        let wanted = RunRequest { temperature: Some(0.7), max_output_tokens: Some(5), ..RunRequest::default() };
         assert_eq!(read_json(&more), Ok(wanted));
     }
 

@@ -51,13 +51,13 @@ impl Bench {
             created_at: DateTime::UNIX_EPOCH,
             partial: false,
         };
-        Event { seq, run_id: self.run, body: EventBody::Answer, messages: vec![Arc::new(message)] }
+        Event { seq, run_id: Some(self.run), body: EventBody::Answer, messages: vec![Arc::new(message)] }
     }
 
     fn finished(&self, seq: i64) -> Event {
         let outcome = FinishedOutcome::Success;
         let body = EventBody::RunFinished { outcome, model: None, usage: Usage::default() };
-        Event { seq, run_id: self.run, body, messages: Vec::new() }
+        Event { seq, run_id: Some(self.run), body, messages: Vec::new() }
     }
 
     fn live(&mut self, event: &Event) -> (Took, Vec<String>) {

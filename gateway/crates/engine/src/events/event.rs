@@ -7,6 +7,7 @@ use adjutant_core::ids::{ApprovalId, MessageId, RunId, ThreadId, ToolCallId};
 use adjutant_core::message::Message;
 use adjutant_core::model::Usage;
 use adjutant_core::tool::Risk;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -14,7 +15,8 @@ use serde_json::Value;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     pub seq: i64,
-    pub run_id: RunId,
+    /// `None`: it is about the thread itself.
+    pub run_id: Option<RunId>,
     pub body: EventBody,
     pub messages: Vec<Arc<Message>>,
 }
@@ -26,6 +28,9 @@ pub enum EventBody {
     /// The first event of a run; it announces the messages that the run was submitted with.
     RunStarted {
         queued: bool,
+        /// The run brings no message: it answers this one once more.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        answers: Option<MessageId>,
     },
     /// The run changed its state in a way that neither starts nor ends it.
     RunState {
@@ -61,6 +66,19 @@ pub enum EventBody {
         message: String,
         usage: Usage,
     },
+    /// A person or the small model changed the thread itself: all that is known of it now.
+    ThreadChanged {
+        title: Option<String>,
+        head_id: Option<MessageId>,
+        pinned: bool,
+        archived: bool,
+        deleted_at: Option<DateTime<Utc>>,
+    },
+    /// The thread began as a copy of a branch; announces copied messages.
+    MessagesCopied {
+        from_thread: ThreadId,
+        from_message: MessageId,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +109,8 @@ impl EventBody {
             Self::ApprovalDecided { .. } => "approval_decided",
             Self::RunFinished { .. } => "run_finished",
             Self::RunFailed { .. } => "run_failed",
+            Self::ThreadChanged { .. } => "thread_changed",
+            Self::MessagesCopied { .. } => "messages_copied",
         }
     }
 

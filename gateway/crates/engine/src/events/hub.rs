@@ -147,7 +147,7 @@ impl Hub {
         for event in &events {
             let done = channel.answers.get(&thread).is_some_and(|answer| {
                 event.messages.iter().any(|message| message.id == answer.message)
-                    || (event.run_id == answer.run && event.body.ends_run())
+                    || (event.run_id == Some(answer.run) && event.body.ends_run())
             });
             if done {
                 channel.answers.remove(&thread);
@@ -254,7 +254,7 @@ impl Listener {
         match (self.interest, live) {
             (Interest::VisibleThreads, _) => !hidden || self.named.lock().contains(&live.thread()),
             (Interest::Run(run), Live::Delta(delta)) => delta.run == run,
-            (Interest::Run(run), Live::Durable { events, .. }) => events.iter().any(|event| event.run_id == run),
+            (Interest::Run(run), Live::Durable { events, .. }) => events.iter().any(|event| event.run_id == Some(run)),
         }
     }
 }

@@ -133,9 +133,9 @@ async fn write(
     let mut published = Vec::with_capacity(entries.len());
     for (seq, entry) in (first..).zip(entries) {
         let message = entry.message.clone().map(|message| NewMessage { seq, ..message });
-        rows.push(event_row(seq, run, &entry.body, message.as_ref().map(|message| message.id))?);
+        rows.push(event_row(seq, Some(run), &entry.body, message.as_ref().map(|message| message.id))?);
         let announced = message.iter().map(|message| as_message(thread, message.clone(), now)).collect();
-        published.push(Event { seq, run_id: run, body: entry.body.clone(), messages: announced });
+        published.push(Event { seq, run_id: Some(run), body: entry.body.clone(), messages: announced });
         new_messages.extend(message);
     }
     messages::append(tx, thread, &new_messages).await?;
@@ -217,13 +217,13 @@ pub(super) async fn begin(inner: &Inner, tx: &mut Tx, thread: ThreadId, lease: L
     }
     let body = EventBody::RunState { state: crate::events::event::RunStateName::Running, reason: None, parent_id };
     let seq = threads::advance(tx, thread, Advance { events: 1, head_id, usage: Usage::default() }).await?;
-    events::append(tx, thread, &[event_row(seq, lease.run, &body, None)?]).await?;
-    Ok(Event { seq, run_id: lease.run, body, messages: Vec::new() })
+    events::append(tx, thread, &[event_row(seq, Some(lease.run), &body, None)?]).await?;
+    Ok(Event { seq, run_id: Some(lease.run), body, messages: Vec::new() })
 }
 
-pub(super) fn event_row(
+pub(crate) fn event_row(
     seq: i64,
-    run_id: RunId,
+    run_id: Option<RunId>,
     body: &EventBody,
     message_id: Option<MessageId>,
 ) -> Result<EventRow, StoreError> {
@@ -248,7 +248,7 @@ pub(super) fn as_message(thread_id: ThreadId, new: NewMessage, created_at: DateT
 
 /// Tells other replicas, if there are any, which numbers of a thread are new. A hint: losing it
 /// costs time, never an event.
-pub(super) async fn wake_peers(
+pub(crate) async fn wake_peers(
     inner: &Inner,
     tx: &mut Tx,
     thread: ThreadId,

@@ -48,12 +48,12 @@ impl From<StoreError> for ControlError {
 
 /// What a change leaves to be done after its commit.
 #[derive(Default)]
-struct After {
-    events: Vec<Event>,
+pub(crate) struct After {
+    pub(crate) events: Vec<Event>,
     /// Runs that this replica now holds and must work on.
-    resume: Vec<Hold>,
+    pub(crate) resume: Vec<Hold>,
     /// Somebody else works on the run and must hear of the change.
-    tell_worker: bool,
+    pub(crate) tell_worker: bool,
 }
 
 impl Engine {
@@ -61,27 +61,33 @@ impl Engine {
     pub async fn cancel(&self, owner: &Owner, run: RunId) -> Result<(), ControlError> {
         self.change(owner, run, async |engine, tx, run, _thread| {
             let mut after = After::default();
-            match run.status {
-                RunStatus::Running => {
-                    runs::request_cancel(tx, run.id).await?;
-                    after.tell_worker = true;
-                }
-                RunStatus::Waiting => {
-                    runs::request_cancel(tx, run.id).await?;
-                    after.resume.push(engine.take(tx, run.id).await?);
-                }
-                RunStatus::Queued => {
-                    runs::move_to(tx, run.id, RunStatus::Cancelled, 0, limits::LEASE).await?;
-                    let (outcome, usage) = (FinishedOutcome::Cancelled, Usage::default());
-                    let body = EventBody::RunFinished { outcome, model: None, usage };
-                    after.events.push(announce(tx, &run, body).await?);
-                }
-                RunStatus::Quarantined => engine.end_quarantined(tx, &run, &mut after).await?,
-                RunStatus::Succeeded | RunStatus::Failed | RunStatus::Cancelled | RunStatus::Discarded => {}
-            }
+            engine.cancel_locked(tx, &run, &mut after).await?;
             Ok(after)
         })
         .await
+    }
+
+    /// Inside a transaction that has locked the run's thread and the run.
+    pub(crate) async fn cancel_locked(&self, tx: &mut Tx, run: &Run, after: &mut After) -> Result<(), StoreError> {
+        match run.status {
+            RunStatus::Running => {
+                runs::request_cancel(tx, run.id).await?;
+                after.tell_worker = true;
+            }
+            RunStatus::Waiting => {
+                runs::request_cancel(tx, run.id).await?;
+                after.resume.push(self.take(tx, run.id).await?);
+            }
+            RunStatus::Queued => {
+                runs::move_to(tx, run.id, RunStatus::Cancelled, 0, limits::LEASE).await?;
+                let (outcome, usage) = (FinishedOutcome::Cancelled, Usage::default());
+                let body = EventBody::RunFinished { outcome, model: None, usage };
+                after.events.push(announce(tx, run, body).await?);
+            }
+            RunStatus::Quarantined => self.end_quarantined(tx, run, after).await?,
+            RunStatus::Succeeded | RunStatus::Failed | RunStatus::Cancelled | RunStatus::Discarded => {}
+        }
+        Ok(())
     }
 
     /// Answers an approval. The first answer counts; a later one is told so.
@@ -298,9 +304,9 @@ impl Engine {
         let seq = threads::advance(tx, run.thread_id, advance).await?;
         let message = NewMessage { seq, ..message };
         messages::append(tx, run.thread_id, std::slice::from_ref(&message)).await?;
-        events::append(tx, run.thread_id, &[event_row(seq, run.id, &body, Some(message.id))?]).await?;
+        events::append(tx, run.thread_id, &[event_row(seq, Some(run.id), &body, Some(message.id))?]).await?;
         let written = as_message(run.thread_id, message, self.inner.parts.clock.now());
-        Ok(Event { seq, run_id: run.id, body, messages: vec![Arc::clone(&written)] })
+        Ok(Event { seq, run_id: Some(run.id), body, messages: vec![Arc::clone(&written)] })
     }
 }
 
@@ -330,6 +336,6 @@ fn refused(error: StoreError) -> ControlError {
 async fn announce(tx: &mut Tx, run: &Run, body: EventBody) -> Result<Event, StoreError> {
     let advance = Advance { events: 1, head_id: None, usage: Usage::default() };
     let seq = threads::advance(tx, run.thread_id, advance).await?;
-    events::append(tx, run.thread_id, &[event_row(seq, run.id, &body, None)?]).await?;
-    Ok(Event { seq, run_id: run.id, body, messages: Vec::new() })
+    events::append(tx, run.thread_id, &[event_row(seq, Some(run.id), &body, None)?]).await?;
+    Ok(Event { seq, run_id: Some(run.id), body, messages: Vec::new() })
 }

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use crate::engine::{Active, Engine, Inner};
 
-pub(super) struct Hold {
+pub(crate) struct Hold {
     inner: Arc<Inner>,
     lease: Lease,
     bell: Arc<Notify>,

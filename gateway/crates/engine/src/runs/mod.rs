@@ -6,7 +6,7 @@ pub(crate) mod commit;
 pub mod control;
 mod driver;
 mod gathering;
-mod hold;
+pub(crate) mod hold;
 pub mod recovery;
 mod resume;
 mod sent;

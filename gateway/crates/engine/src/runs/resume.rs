@@ -37,7 +37,7 @@ struct Found {
 
 impl Engine {
     /// Starts a worker for a run that this replica holds. What goes wrong here is left to recovery.
-    pub(super) async fn resume(&self, owner: &Owner, hold: Hold) {
+    pub(crate) async fn resume(&self, owner: &Owner, hold: Hold) {
         let lease = hold.lease();
         let taken = match self.find(owner, lease).await {
             Ok(found) => self.work_on(hold, found).await,
@@ -84,7 +84,11 @@ impl Engine {
         }
         let saved = run.checkpoint.clone().ok_or_else(|| StoreError::bug("a run without a checkpoint"))?;
         let state = checkpoint::load(saved).map_err(StoreError::bug)?;
-        let tip = messages::last_of_run(tx, thread, lease.run).await?;
+        let tip = match messages::last_of_run(tx, thread, lease.run).await {
+            // A run that answers an existing message has none of its own before its first answer.
+            Err(StoreError::NotFound) => run.message_id,
+            found => found?,
+        };
         let mut tail = messages::tail(tx, thread, tip, limits::TAIL_MESSAGES).await?;
         if !tail.iter().any(|message| message.id == run.message_id) {
             // So long a run: what it was asked always stays.

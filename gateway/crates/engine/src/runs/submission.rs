@@ -41,6 +41,9 @@ pub struct Draft {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RunRequest {
+    /// The model to ask instead of the profile's, as `provider/model`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// Tools that the caller runs; a call to one makes the run wait for it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub caller_tools: Vec<ToolSpec>,
@@ -48,6 +51,26 @@ pub struct RunRequest {
     pub temperature: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_output_tokens: Option<u32>,
+}
+
+/// The person's message that a new one stands beside, in a branch of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Edited {
+    pub message: MessageId,
+    /// Its files become files of the new message.
+    pub keeps_files: bool,
+}
+
+/// A further answer to a message that is there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TryAgain {
+    pub run_id: RunId,
+    pub thread: ThreadId,
+    /// The message of the person, or an answer to it.
+    pub message: MessageId,
+    /// Sending the same id twice makes one run.
+    pub client_request_id: Option<String>,
+    pub request: RunRequest,
 }
 
 /// The message is committed and will be answered.
@@ -70,6 +93,14 @@ pub enum SubmitError {
     NoThread,
     #[error("no such message in this thread to answer to")]
     NoParent,
+    #[error("no such message in this thread")]
+    NoMessage,
+    #[error("the message still waits for its turn")]
+    MessageQueued,
+    #[error("no such file")]
+    NoFile,
+    #[error("this model may not be asked")]
+    ModelNotAllowed,
     #[error("too many messages wait in this thread")]
     QueueFull,
     #[error("the key was revoked, or its user disabled")]

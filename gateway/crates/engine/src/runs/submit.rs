@@ -1,11 +1,12 @@
 //! Submission: one short synchronous transaction stores message, run and first event; the first
 //! model request starts beside its commit.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use adjutant_core::ids::{MessageId, RunId, ThreadId};
+use adjutant_core::ids::{FileId, MessageId, RunId, ThreadId};
 use adjutant_core::limits;
-use adjutant_core::message::{Message, accept_client_message_id};
+use adjutant_core::message::{Message, Part, Role, accept_client_message_id};
 use adjutant_core::model::{ModelAccess, ModelErrorKind, Purpose, Usage};
 use adjutant_core::prompt;
 use adjutant_core::run::checkpoint;
@@ -14,16 +15,16 @@ use adjutant_core::scope::Scope;
 use adjutant_store::error::StoreError;
 use adjutant_store::messages::NewMessage;
 use adjutant_store::runs::{Lease, NewRun, RunStatus};
-use adjutant_store::threads::Advance;
+use adjutant_store::threads::{Advance, LockedThread};
 use adjutant_store::tx::Tx;
-use adjutant_store::{events, messages, runs, threads};
+use adjutant_store::{events, files, messages, runs, threads};
 use tokio::sync::oneshot;
 
 use super::assistant::{self, RIGHTS_LOST};
 use super::commit::{self, event_row};
 use super::driver::{Context, Driver};
 use super::hold::Hold;
-use super::submission::{Accepted, Submission, SubmitError, Target};
+use super::submission::{Accepted, Edited, Submission, SubmitError, Target, TryAgain};
 use crate::engine::Engine;
 use crate::events::event::{Event, EventBody};
 
@@ -36,14 +37,59 @@ struct Stored {
     gate: Option<oneshot::Sender<()>>,
 }
 
+/// Where the messages of a submission stand.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// Behind the named message, or else behind the head.
+    Behind(Option<MessageId>),
+    /// In a branch of their own, beside this message.
+    Beside(Edited),
+    /// Nowhere: there are none, and the run answers a message that is there.
+    Answers(MessageId),
+}
+
+/// A place that was found in the locked thread.
+struct Found {
+    /// What the first message, or else the answer, stands behind.
+    parent: Option<MessageId>,
+    /// It stays there also when the run has to wait.
+    explicit: bool,
+    /// Files that the first message takes over.
+    keeps: Vec<Part>,
+}
+
 impl Engine {
     /// Stores the message and starts its run, or queues it behind the one that is going. Returns
     /// after the commit: whatever it returns is durable.
     pub async fn submit(&self, scope: &Scope, submission: Submission) -> Result<Accepted, SubmitError> {
+        let place = Place::Behind(submission.parent);
+        self.start(scope, submission, place).await
+    }
+
+    /// As [`Engine::submit`], in a new branch: the message stands beside an earlier one of the person, which stays.
+    pub async fn edit(&self, scope: &Scope, edited: Edited, submission: Submission) -> Result<Accepted, SubmitError> {
+        self.start(scope, submission, Place::Beside(edited)).await
+    }
+
+    /// Starts a run that answers a message once more, in a new branch behind it.
+    pub async fn try_again(&self, scope: &Scope, again: TryAgain) -> Result<Accepted, SubmitError> {
+        let submission = Submission {
+            run_id: again.run_id,
+            thread: Target::Existing(again.thread),
+            parent: None,
+            messages: Vec::new(),
+            client_message_id: again.client_request_id,
+            request: again.request,
+        };
+        self.start(scope, submission, Place::Answers(again.message)).await
+    }
+
+    async fn start(&self, scope: &Scope, submission: Submission, place: Place) -> Result<Accepted, SubmitError> {
         if let Some(id) = &submission.client_message_id {
             accept_client_message_id(id)?;
         }
-        self.may_ask(&[], &ModelAccess { keys: Vec::new(), operator: scope.operator_llm }).await?;
+        let models: Vec<String> = submission.request.model.clone().into_iter().collect();
+        self.may_ask(&models, &ModelAccess { keys: Vec::new(), operator: scope.operator_llm }).await?;
         let owner = scope.owner();
         let thread = match submission.thread {
             Target::New { .. } => ThreadId::new(),
@@ -60,7 +106,7 @@ impl Engine {
                     .inner
                     .store()
                     .scoped(&owner, async |tx| {
-                        let stored = this.store_submission(tx, &scope, thread, &submission).await;
+                        let stored = this.store_submission(tx, &scope, thread, &submission, place).await;
                         #[cfg(feature = "fault-early-ack")]
                         fault::acknowledge_and_linger(early, &stored).await;
                         stored
@@ -78,7 +124,7 @@ impl Engine {
         let commit = fault::or_acknowledged(self, acknowledged, commit);
         match commit.await {
             Ok(accepted) => Ok(accepted),
-            Err(error) => self.explain(&owner, submission.client_message_id.as_deref(), error).await,
+            Err(error) => self.explain(&owner, submission.client_message_id.as_deref(), place, error).await,
         }
     }
 
@@ -93,6 +139,10 @@ impl Engine {
         match planned {
             Ok(_) => Ok(()),
             Err(error) if error.kind == ModelErrorKind::NoKey => Err(SubmitError::NoModelKey(error.message)),
+            // Others may be asked, but not the one that was named.
+            Err(_) if !models.is_empty() && llm.plan(&[], Purpose::Answer, access).is_ok() => {
+                Err(SubmitError::ModelNotAllowed)
+            }
             Err(_) => Err(SubmitError::ModelNotConfigured),
         }
     }
@@ -104,6 +154,7 @@ impl Engine {
         scope: &Scope,
         thread: ThreadId,
         submission: &Submission,
+        place: Place,
     ) -> Result<Stored, StoreError> {
         let loaded = assistant::load(tx, &self.inner.parts, scope).await?;
         if !loaded.is_active {
@@ -111,40 +162,48 @@ impl Engine {
         }
         let locked = match submission.thread {
             Target::New { hidden } => threads::insert(tx, thread, hidden).await?,
-            Target::Existing(_) => threads::lock(tx, thread).await?,
+            Target::Existing(_) => threads::lock(tx, thread).await?.open()?,
         };
-        let parent = submission.parent.or(locked.head_id);
+        let Found { parent, explicit, keeps } = find(tx, thread, &locked, place).await?;
         let run_id = submission.run_id;
         let seq = locked.last_seq + 1;
         let mut drafts = chain(submission, run_id, parent, seq);
-        let message_id = drafts.last().map(|draft| draft.id).ok_or_else(|| StoreError::bug("an empty submission"))?;
+        if let Some(last) = drafts.last_mut() {
+            last.parts.extend(keeps);
+        }
+        let attached = describe_files(tx, &mut drafts).await?;
+        let brought = drafts.last().map(|draft| draft.id);
+        let answered = brought.or(parent).ok_or_else(|| StoreError::bug("an empty submission"))?;
         messages::append(tx, thread, &drafts).await?;
+        files::attach(tx, thread, &attached).await?;
 
         let state = RunState::new(MessageId::new(), self.inner.parts.run_limits);
         let request = serde_json::to_value(&submission.request).map_err(StoreError::bug)?;
         let new = NewRun {
             id: run_id,
             thread_id: thread,
-            message_id,
-            explicit_parent: submission.parent.is_some(),
+            message_id: answered,
+            explicit_parent: explicit,
             origin: scope.origin.as_str(),
             key_id: scope.key.as_deref(),
             agent: AGENT,
             request: &request,
+            client_request_id: submission.client_message_id.as_deref().filter(|_| brought.is_none()),
             checkpoint: &checkpoint::save(&state).map_err(StoreError::bug)?,
             replica: self.inner.parts.replica,
             lease: limits::LEASE,
         };
         let status = runs::insert(tx, &new, limits::QUEUED_RUNS).await?;
         let queued = status == RunStatus::Queued;
-        if queued && submission.parent.is_none() {
+        if queued && !explicit {
             // It answers to whatever the head is when its run starts.
             messages::set_parent(tx, thread, drafts[0].id, None).await?;
             drafts[0].parent_id = None;
         }
-        let body = EventBody::RunStarted { queued };
-        events::append(tx, thread, &[event_row(seq, run_id, &body, Some(message_id))?]).await?;
-        let head_id = (!queued).then_some(message_id);
+        let answers = Some(answered).filter(|_| brought.is_none());
+        let body = EventBody::RunStarted { queued, answers };
+        events::append(tx, thread, &[event_row(seq, Some(run_id), &body, brought)?]).await?;
+        let head_id = (!queued).then_some(answered);
         threads::advance(tx, thread, Advance { events: 1, head_id, usage: Usage::default() }).await?;
         commit::wake_peers(&self.inner, tx, thread, seq, seq).await?;
 
@@ -179,8 +238,8 @@ impl Engine {
             );
             Some(gate)
         };
-        let accepted = Accepted { thread_id: thread, message_id, run_id, seq, repeated: false };
-        Ok(Stored { accepted, hidden: locked.hidden, event: Event { seq, run_id, body, messages: written }, gate })
+        let accepted = Accepted { thread_id: thread, message_id: answered, run_id, seq, repeated: false };
+        Ok(Stored { accepted, hidden: locked.hidden, event: Event { seq, run_id: Some(run_id), body, messages: written }, gate })
     }
 
     /// Turns what the store refused into the first answer again, or into what the caller did wrong.
@@ -188,12 +247,20 @@ impl Engine {
         &self,
         owner: &adjutant_core::scope::Owner,
         client_message_id: Option<&str>,
+        place: Place,
         error: StoreError,
     ) -> Result<Accepted, SubmitError> {
-        if error.is_conflict_with("messages_user_id_profile_client_message_id_key")
-            && let Some(id) = client_message_id
-        {
-            let before = self.inner.store().scoped(owner, async |tx| runs::accepted_before(tx, id).await).await?;
+        let is_repeated = error.is_conflict_with("messages_user_id_profile_client_message_id_key")
+            || error.is_conflict_with("runs_by_client_request");
+        if let Some(id) = client_message_id.filter(|_| is_repeated) {
+            let before = self
+                .inner
+                .store()
+                .scoped(owner, async |tx| match place {
+                    Place::Answers(_) => runs::requested_before(tx, id).await,
+                    Place::Behind(_) | Place::Beside(_) => runs::accepted_before(tx, id).await,
+                })
+                .await?;
             let before = before.ok_or_else(|| StoreError::bug("a repeated client message id without its run"))?;
             return Ok(Accepted {
                 thread_id: before.thread_id,
@@ -206,6 +273,9 @@ impl Engine {
         Err(match error {
             StoreError::NotFound => SubmitError::NoThread,
             StoreError::Conflict(name) if name.contains("parent_id") => SubmitError::NoParent,
+            StoreError::Conflict(name) if name == NO_MESSAGE => SubmitError::NoMessage,
+            StoreError::Conflict(name) if name == QUEUED => SubmitError::MessageQueued,
+            StoreError::Conflict(name) if name == NO_FILE || name.contains("file_id") => SubmitError::NoFile,
             StoreError::Invalid(what) if what == "queue" => SubmitError::QueueFull,
             StoreError::Invalid(what) if what == RIGHTS_LOST.0 => SubmitError::RightsLost,
             other => SubmitError::Store(other),
@@ -215,6 +285,69 @@ impl Engine {
 
 /// The agent that answers until agents exist.
 pub(super) const AGENT: &str = "cos";
+
+const NO_MESSAGE: &str = "message of the thread";
+const QUEUED: &str = "message in the queue";
+const NO_FILE: &str = "file of the message";
+
+/// Finds the place in the locked thread.
+async fn find(tx: &mut Tx, thread: ThreadId, locked: &LockedThread, place: Place) -> Result<Found, StoreError> {
+    let missing = |error| match error {
+        StoreError::NotFound => StoreError::Conflict(NO_MESSAGE.to_owned()),
+        other => other,
+    };
+    match place {
+        Place::Behind(parent) => {
+            Ok(Found { parent: parent.or(locked.head_id), explicit: parent.is_some(), keeps: Vec::new() })
+        }
+        Place::Beside(Edited { message, keeps_files }) => {
+            let edited = messages::load(tx, thread, message).await.map_err(missing)?;
+            if edited.role != Role::User {
+                return Err(StoreError::Conflict(NO_MESSAGE.to_owned()));
+            }
+            // It has no place in the tree yet that another could stand beside.
+            if edited.parent_id.is_none()
+                && let Some(run) = edited.run_id
+                && let Some(run) = runs::unfinished(tx, thread).await?.into_iter().find(|open| open.id == run)
+                && run.status == RunStatus::Queued
+                && !run.explicit_parent
+            {
+                return Err(StoreError::Conflict(QUEUED.to_owned()));
+            }
+            let keeps = if keeps_files { edited.files().cloned().map(Part::File).collect() } else { Vec::new() };
+            Ok(Found { parent: edited.parent_id, explicit: true, keeps })
+        }
+        Place::Answers(message) => {
+            let branch = messages::tail(tx, thread, message, limits::TAIL_MESSAGES).await?;
+            let asked = branch.iter().rev().find(|message| message.role == Role::User);
+            let asked = asked.ok_or_else(|| StoreError::Conflict(NO_MESSAGE.to_owned()))?;
+            Ok(Found { parent: Some(asked.id), explicit: true, keeps: Vec::new() })
+        }
+    }
+}
+
+/// Fills in what a client does not say of a file. Returns which message names which file.
+async fn describe_files(tx: &mut Tx, drafts: &mut [NewMessage]) -> Result<Vec<(MessageId, FileId)>, StoreError> {
+    let mut attached = Vec::new();
+    for draft in drafts.iter() {
+        attached.extend(draft.parts.iter().filter_map(|part| match part {
+            Part::File(file) => Some((draft.id, file.file_id)),
+            _ => None,
+        }));
+    }
+    if attached.is_empty() {
+        return Ok(attached);
+    }
+    let ids: Vec<FileId> = attached.iter().map(|(_, file)| *file).collect();
+    let known: HashMap<FileId, _> = files::of_ids(tx, &ids).await?.into_iter().map(|file| (file.id, file)).collect();
+    for part in drafts.iter_mut().flat_map(|draft| &mut draft.parts) {
+        if let Part::File(file) = part {
+            let found = known.get(&file.file_id).ok_or_else(|| StoreError::Conflict(NO_FILE.to_owned()))?;
+            *file = found.part();
+        }
+    }
+    Ok(attached)
+}
 
 /// The drafts as rows, each answering the one before it. Only the last carries the client's id.
 fn chain(submission: &Submission, run_id: RunId, parent: Option<MessageId>, seq: i64) -> Vec<NewMessage> {

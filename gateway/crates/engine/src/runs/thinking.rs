@@ -184,6 +184,14 @@ impl Driver {
         }
     }
 
+    /// What this run asks for, else what the profile prefers.
+    fn models(&self) -> Vec<String> {
+        match &self.context.request.model {
+            Some(model) => vec![model.clone()],
+            None => self.assistant.models.clone(),
+        }
+    }
+
     fn model_request(&self, catalogue: &[ToolSpec]) -> ModelRequest {
         let request = &self.context.request;
         let brought: HashSet<&str> = request.caller_tools.iter().map(|tool| tool.name.as_str()).collect();
@@ -191,7 +199,7 @@ impl Driver {
             catalogue.iter().filter(|tool| !brought.contains(tool.name.as_str())).cloned().collect();
         tools.extend(request.caller_tools.iter().cloned());
         ModelRequest {
-            models: self.assistant.models.clone(),
+            models: self.models(),
             purpose: Purpose::Answer,
             access: self.assistant.access.clone(),
             files: HashMap::new(),

@@ -121,7 +121,7 @@ pub(crate) async fn until(
         let live = tokio::time::timeout(PATIENCE, listener.next()).await;
         let live = live.unwrap_or_else(|_| panic!("nothing more happens after {seen:#?}")).expect("fell behind");
         let Live::Durable { events, .. } = live else { continue };
-        for event in events.iter().filter(|event| event.run_id == run) {
+        for event in events.iter().filter(|event| event.run_id == Some(run)) {
             seen.push(event.body.clone());
             if fits(&event.body) {
                 return seen;

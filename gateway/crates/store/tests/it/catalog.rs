@@ -17,6 +17,7 @@ struct Rule {
 const DOORS: &[(&str, &str)] = &[
     ("credential_keys()", "adjutant_system"),
     ("credential_owners(text)", "adjutant_system"),
+    ("files_used()", "adjutant_app"),
     ("key_create(text,bytea,text,text,text,text,boolean)", "adjutant_system"),
     ("key_list()", "adjutant_system"),
     ("key_lookup(bytea)", "adjutant_app"),
@@ -25,6 +26,8 @@ const DOORS: &[(&str, &str)] = &[
     ("leases_renew(integer,interval)", "adjutant_system"),
     ("profile_delete()", "adjutant_app"),
     ("profile_names()", "adjutant_app"),
+    ("messages_search(tsquery,timestamp with time zone,uuid,integer)", "adjutant_app"),
+    ("purge(interval,interval,integer)", "adjutant_system"),
     ("replica_number()", "adjutant_system"),
     ("run_rights(text)", "adjutant_app"),
     ("runs_claim(integer,uuid[],integer,interval)", "adjutant_system"),
@@ -37,7 +40,7 @@ const DOORS: &[(&str, &str)] = &[
 ];
 
 /// Functions without rights of their own, which policies and defaults need.
-const HARMLESS: &[&str] = &["app_now()", "app_profile()", "app_user()"];
+const HARMLESS: &[&str] = &["app_now()", "app_profile()", "app_user()", "message_text(jsonb)"];
 
 const RULES: &[Rule] = &[
     Rule {

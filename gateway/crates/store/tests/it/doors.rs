@@ -87,7 +87,7 @@ async fn the_injected_clock_is_the_time_of_the_database() {
         .store
         .scoped(&anna, async |tx| {
             threads::insert(tx, ThreadId::new(), false).await?;
-            threads::list(tx, None, 1).await
+            threads::list(tx, threads::Filter::default(), None, 1).await
         })
         .await
         .unwrap();
@@ -107,7 +107,7 @@ async fn busy(admin: &PgPool) -> Vec<String> {
 
 async fn use_all_connections(store: &Store, owner: &Owner) {
     let requests =
-        (0..limits::DB_CONNECTIONS).map(|_| store.scoped(owner, async |tx| threads::list(tx, None, 1).await));
+        (0..limits::DB_CONNECTIONS).map(|_| store.scoped(owner, async |tx| threads::list(tx, threads::Filter::default(), None, 1).await));
     for served in futures::future::join_all(requests).await {
         served.unwrap();
     }
@@ -164,7 +164,7 @@ async fn a_server_that_ends_sessions_costs_no_later_request() {
     let bench = bench().await;
     let (store, admin) = (&bench.db.store, bench.db.admin());
     let [anna, ..] = owners();
-    store.scoped(&anna, async |tx| threads::list(tx, None, 1).await).await.unwrap();
+    store.scoped(&anna, async |tx| threads::list(tx, threads::Filter::default(), None, 1).await).await.unwrap();
     let ended: i64 = sqlx::query_scalar(
         "select count(pg_terminate_backend(pid)) from pg_stat_activity
           where datname = current_database() and usename = 'adjutant_app'",
@@ -175,7 +175,7 @@ async fn a_server_that_ends_sessions_costs_no_later_request() {
     assert!(ended >= 1);
     let within = async {
         // The first one may still meet the dead session; its error says that another try may help.
-        while let Err(error) = store.scoped(&anna, async |tx| threads::list(tx, None, 1).await).await {
+        while let Err(error) = store.scoped(&anna, async |tx| threads::list(tx, threads::Filter::default(), None, 1).await).await {
             assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
         }
     };

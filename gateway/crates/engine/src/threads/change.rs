@@ -1,0 +1,213 @@
+//! Renaming, pinning, archiving, switching the branch, deleting and restoring. Each change is one numbered event that says
+//! all that is known of the thread then, so that a client may apply it twice or late.
+
+use adjutant_core::ids::ThreadId;
+use adjutant_core::limits;
+use adjutant_core::message::without_nul;
+use adjutant_core::scope::Owner;
+use adjutant_store::error::StoreError;
+use adjutant_store::runs::RunStatus;
+use adjutant_store::threads::{Change, LockedThread, ThreadSummary};
+use adjutant_store::tx::Tx;
+use adjutant_store::{events, hints, messages, runs, threads};
+
+use crate::engine::Engine;
+use crate::events::event::{Event, EventBody};
+use crate::runs::commit::{event_row, wake_peers};
+use crate::runs::control::After;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ThreadError {
+    #[error("no such thread")]
+    NotFound,
+    #[error("no such message in this thread")]
+    NoMessage,
+    #[error("a run is going in this thread")]
+    Busy,
+    #[error("a title has at most {} characters", limits::TITLE_CHARS)]
+    TitleTooLong,
+    #[error("the branch is longer than what can be copied")]
+    BranchTooLong,
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+impl From<StoreError> for ThreadError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound => Self::NotFound,
+            StoreError::Conflict(what) if what == NO_MESSAGE => Self::NoMessage,
+            StoreError::Conflict(what) if what == BUSY => Self::Busy,
+            other => Self::Store(other),
+        }
+    }
+}
+
+const NO_MESSAGE: &str = "message of the thread";
+const BUSY: &str = "run of the thread";
+
+impl Engine {
+    /// Changes title, pin, archive or head. The head stays where it is while a run of the thread has not ended: the run
+    /// would go on from another place than the person sees.
+    pub async fn change_thread(
+        &self,
+        owner: &Owner,
+        thread: ThreadId,
+        mut change: Change,
+    ) -> Result<ThreadSummary, ThreadError> {
+        if let Some(title) = change.title.take() {
+            change.title = Some(title.map(accept_title).transpose()?.flatten());
+        }
+        if change == Change::default() {
+            return Ok(self.store().scoped(owner, async |tx| threads::load(tx, thread).await).await?);
+        }
+        self.in_thread(owner, thread, async |_, tx, locked, after| {
+            let locked = locked.open()?;
+            if let Some(head) = change.head_id.filter(|head| Some(*head) != locked.head_id) {
+                messages::load(tx, thread, head).await.map_err(|error| match error {
+                    StoreError::NotFound => StoreError::Conflict(NO_MESSAGE.to_owned()),
+                    other => other,
+                })?;
+                let going = runs::unfinished(tx, thread).await?;
+                if going.iter().any(|run| run.status != RunStatus::Quarantined) {
+                    return Err(StoreError::Conflict(BUSY.to_owned()));
+                }
+            }
+            write_change(tx, thread, &change, after).await
+        })
+        .await
+    }
+
+    /// Deletes a thread: it is hidden at once, what goes on in it is cancelled, and after [`limits::THREAD_UNDO`] it is
+    /// removed for good.
+    pub async fn delete_thread(&self, owner: &Owner, thread: ThreadId) -> Result<(), ThreadError> {
+        self.in_thread(owner, thread, async |engine, tx, locked, after| {
+            locked.open()?;
+            for run in runs::unfinished(tx, thread).await? {
+                engine.cancel_locked(tx, &run, after).await?;
+            }
+            let change = Change { deleted: Some(true), ..Change::default() };
+            write_change(tx, thread, &change, after).await.map(drop)
+        })
+        .await
+    }
+
+    /// Takes a deletion back. A thread that is not deleted stays as it is.
+    pub async fn restore_thread(&self, owner: &Owner, thread: ThreadId) -> Result<ThreadSummary, ThreadError> {
+        self.in_thread(owner, thread, async |_, tx, locked, after| {
+            if !locked.deleted {
+                return threads::load(tx, thread).await;
+            }
+            if !threads::is_restorable(tx, thread, limits::THREAD_UNDO).await? {
+                return Err(StoreError::NotFound);
+            }
+            let change = Change { deleted: Some(false), ..Change::default() };
+            write_change(tx, thread, &change, after).await
+        })
+        .await
+    }
+
+    /// Locks the thread, makes the change, publishes what it announces, and sees to it that workers hear of it.
+    async fn in_thread<T, F>(&self, owner: &Owner, thread: ThreadId, work: F) -> Result<T, ThreadError>
+    where
+        F: AsyncFnOnce(&Self, &mut Tx, LockedThread, &mut After) -> Result<T, StoreError>,
+    {
+        let order = self.inner.hub.order_of(thread);
+        let ordered = order.lock().await;
+        // A caller who gives up in here may leave a run without a worker: recovery looks at once.
+        let unfinished = Unfinished(self);
+        let (value, hidden, after, told) = self
+            .store()
+            .scoped(owner, async |tx| {
+                let mut after = After::default();
+                let locked = threads::lock(tx, thread).await?;
+                let value = work(self, tx, locked, &mut after).await?;
+                if let (Some(first), Some(last)) = (after.events.first(), after.events.last()) {
+                    wake_peers(&self.inner, tx, thread, first.seq, last.seq).await?;
+                }
+                let mut told = Vec::new();
+                if after.tell_worker {
+                    let open = runs::unfinished(tx, thread).await?;
+                    told.extend(open.iter().filter(|run| run.cancel_requested).map(|run| run.id));
+                    if self.inner.has_peers() {
+                        for run in &told {
+                            hints::send(tx, &format!("run {run}")).await?;
+                        }
+                    }
+                }
+                Ok((value, locked.hidden, after, told))
+            })
+            .await?;
+        if !after.events.is_empty() {
+            self.hub().publish(owner, thread, hidden, after.events);
+        }
+        drop(ordered);
+        for run in told {
+            self.inner.ring(run);
+        }
+        for hold in after.resume {
+            self.resume(owner, hold).await;
+        }
+        std::mem::forget(unfinished);
+        Ok(value)
+    }
+}
+
+/// Rings for recovery unless it is forgotten.
+struct Unfinished<'a>(&'a Engine);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        self.0.inner.recovery.notify_one();
+    }
+}
+
+async fn write_change(
+    tx: &mut Tx,
+    thread: ThreadId,
+    change: &Change,
+    after: &mut After,
+) -> Result<ThreadSummary, StoreError> {
+    let changed = threads::change(tx, thread, change).await?;
+    after.events.push(tell(tx, &changed).await?);
+    Ok(changed)
+}
+
+/// Appends the event that says what a thread is like now, under the number that the change took.
+pub(super) async fn tell(tx: &mut Tx, changed: &ThreadSummary) -> Result<Event, StoreError> {
+    let body = EventBody::ThreadChanged {
+        title: changed.title.clone(),
+        head_id: changed.head_id,
+        pinned: changed.pinned,
+        archived: changed.archived,
+        deleted_at: changed.deleted_at,
+    };
+    let seq = changed.last_seq;
+    events::append(tx, changed.id, &[event_row(seq, None, &body, None)?]).await?;
+    Ok(Event { seq, run_id: None, body, messages: Vec::new() })
+}
+
+/// One line without control characters; nothing is no title.
+fn accept_title(title: String) -> Result<Option<String>, ThreadError> {
+    let title = without_nul(title);
+    let words: Vec<&str> = title.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
+    let title = words.join(" ");
+    if title.chars().count() > limits::TITLE_CHARS {
+        return Err(ThreadError::TitleTooLong);
+    }
+    Ok(Some(title).filter(|title| !title.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_is_one_line_and_bounded() {
+        let accept = |title: &str| accept_title(title.to_owned()).ok().flatten();
+        assert_eq!(accept("  a\n b\u{1b}[31m\tc ").as_deref(), Some("a b [31m c"));
+        assert_eq!(accept(" \n\u{7} "), None);
+        assert!(accept_title("x".repeat(limits::TITLE_CHARS)).is_ok());
+        assert!(matches!(accept_title("x".repeat(limits::TITLE_CHARS + 1)), Err(ThreadError::TitleTooLong)));
+    }
+}

@@ -1,0 +1,249 @@
+//! Messages: pages of a thread and of a branch, new ones, and further answers to those that are there.
+
+use adjutant_core::ids::{MessageId, RunId, ThreadId};
+use adjutant_core::limits;
+use adjutant_core::message::{Message, Part, Role};
+use adjutant_engine::runs::submission::Accepted;
+use adjutant_store::{messages, threads};
+use axum::Json;
+use axum::extract::{FromRequestParts, Request, State};
+use chrono::{DateTime, Utc};
+use http::StatusCode;
+use http::request::Parts;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
+
+use super::body;
+use super::page::{self, Asked, Page};
+use super::path::Id;
+use super::threads::is_full;
+use crate::app::App;
+use crate::auth::extract::UserScope;
+use crate::problem::Problem;
+use crate::wire::client;
+use crate::wire::client::BadFrame;
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageView {
+    pub id: MessageId,
+    pub client_message_id: Option<String>,
+    pub thread_id: ThreadId,
+    pub parent_id: Option<MessageId>,
+    /// All messages that stand behind the same parent, in order, this one among them: more than one where the
+    /// conversation branches.
+    pub sibling_ids: Vec<MessageId>,
+    pub run_id: Option<RunId>,
+    pub role: Role,
+    pub content: Vec<Part>,
+    pub seq: i64,
+    /// The model's stream was cut or cancelled: the text is what had arrived.
+    pub partial: bool,
+    pub created_at: DateTime<Utc>,
+}
+
+/// One branch instead of all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Branch {
+    /// `head`, or the id of a message: only the branch that ends there.
+    #[param(required = false, value_type = String, rename = "branch")]
+    tip: Option<Tip>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tip {
+    Head,
+    Message(MessageId),
+}
+
+impl<S: Sync> FromRequestParts<S> for Branch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let wrong = |_| Problem::bad_request("invalid_branch", "branch is head or the id of a message");
+        let mut tip = None;
+        for (name, value) in url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()) {
+            match (&*name, &*value) {
+                ("branch", "head") => tip = Some(Tip::Head),
+                ("branch", id) => tip = Some(Tip::Message(id.parse().map_err(wrong)?)),
+                _ => {}
+            }
+        }
+        Ok(Self { tip })
+    }
+}
+
+/// The newest messages of all branches or of one, oldest first; `next` leads to older ones
+#[utoipa::path(
+    get,
+    path = "/api/threads/{id}/messages",
+    params(("id" = ThreadId, Path), Branch, Asked),
+    responses((status = 200, body = Page<MessageView>))
+)]
+pub(super) async fn list(
+    State(app): State<App>,
+    user: UserScope,
+    Id(thread): Id<ThreadId>,
+    Branch { tip }: Branch,
+    asked: Asked,
+) -> Result<Json<Page<MessageView>>, Problem> {
+    let owner = user.scope.owner();
+    let limit = asked.limit;
+    let (found, next, siblings) = match tip {
+        None => {
+            let before = asked.cursor(page::parse_number_cursor)?;
+            app.store()
+                .scoped(&owner, async |tx| {
+                    threads::last_seq(tx, thread).await?;
+                    let found = messages::page(tx, thread, before, limit).await?;
+                    let oldest = found.first().filter(|_| is_full(found.len(), limit));
+                    let next = oldest.map(|oldest| page::number_cursor(oldest.seq, oldest.id));
+                    let siblings = messages::siblings(tx, thread, &found).await?;
+                    Ok((found, next, siblings))
+                })
+                .await?
+        }
+        Some(tip) => {
+            let before: Option<MessageId> = asked.cursor(|text| text.parse().ok())?;
+            app.store()
+                .scoped(&owner, async |tx| {
+                    let head = threads::load(tx, thread).await?.head_id;
+                    let tip = before.or(match tip {
+                        Tip::Head => head,
+                        Tip::Message(message) => Some(message),
+                    });
+                    let found = match tip {
+                        Some(tip) => messages::tail(tx, thread, tip, limit).await?,
+                        None => Vec::new(),
+                    };
+                    // Behind it stand the older ones of the same branch.
+                    let next = found.first().filter(|_| is_full(found.len(), limit)).and_then(|oldest| oldest.parent_id);
+                    let siblings = messages::siblings(tx, thread, &found).await?;
+                    Ok((found, next.map(|next| next.to_string()), siblings))
+                })
+                .await?
+        }
+    };
+    let items = found.into_iter().zip(siblings).map(|(message, siblings)| view(message, siblings)).collect();
+    Ok(Json(Page { items, next }))
+}
+
+/// A message to be answered. The fields are those of the frame `run.submit`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "it describes the body; the one reader of it is that of the frame")]
+pub struct MessageBody {
+    /// Chosen by the client, new for each message: sending the same id twice makes one run.
+    #[schema(min_length = 1, max_length = 128)]
+    client_message_id: String,
+    /// Text, or parts: `{"type":"text","text":…}` and `{"type":"file","fileId":…}`.
+    #[schema(value_type = Object)]
+    content: Value,
+    /// Without it a new thread begins.
+    thread_id: Option<ThreadId>,
+    /// The message that this one follows; without it the newest.
+    parent_id: Option<MessageId>,
+    /// An earlier message of the person that this one stands beside, in a new branch.
+    edited_id: Option<MessageId>,
+    /// The model to ask, as `provider/model`.
+    model: Option<String>,
+}
+
+/// The message is stored and will be answered.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AcceptedView {
+    pub thread_id: ThreadId,
+    pub message_id: MessageId,
+    pub run_id: RunId,
+    /// The number of the run's first event.
+    pub seq: i64,
+}
+
+/// Sends a message
+#[utoipa::path(
+    post,
+    path = "/api/messages",
+    request_body = MessageBody,
+    responses((status = 202, body = AcceptedView))
+)]
+pub(super) async fn send(
+    State(app): State<App>,
+    user: UserScope,
+    request: Request,
+) -> Result<(StatusCode, Json<AcceptedView>), Problem> {
+    let fields: Map<String, Value> = body::json(request, limits::HTTP_BODY_BYTES).await?;
+    let (submission, edited) = client::submit(&fields).map_err(bad_body)?.into_submission()?;
+    let engine = app.engine().clone();
+    let accepted = app.to_the_end("submit", async move {
+        match edited {
+            Some(edited) => engine.edit(&user.scope, edited, submission).await,
+            None => engine.submit(&user.scope, submission).await,
+        }
+    });
+    Ok(accepted_view(accepted.await.ok_or_else(Problem::internal)??))
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "it describes the body; the one reader of it is that of the frame")]
+pub struct RetryBody {
+    /// Chosen by the client, new for each request: sending the same id twice makes one run.
+    #[schema(min_length = 1, max_length = 128)]
+    client_message_id: String,
+    /// A message of the person, or an answer to it.
+    message_id: MessageId,
+    /// Another model to ask, as `provider/model`.
+    model: Option<String>,
+}
+
+/// Answers a message once more, in a new branch
+#[utoipa::path(
+    post,
+    path = "/api/threads/{id}/retry",
+    params(("id" = ThreadId, Path)),
+    request_body = RetryBody,
+    responses((status = 202, body = AcceptedView))
+)]
+pub(super) async fn retry(
+    State(app): State<App>,
+    user: UserScope,
+    Id(thread): Id<ThreadId>,
+    request: Request,
+) -> Result<(StatusCode, Json<AcceptedView>), Problem> {
+    let mut fields: Map<String, Value> = body::json(request, limits::HTTP_BODY_BYTES).await?;
+    fields.insert("threadId".to_owned(), thread.to_string().into());
+    let again = client::try_again(&fields).map_err(bad_body)?;
+    let engine = app.engine().clone();
+    let accepted = app.to_the_end("retry", async move { engine.try_again(&user.scope, again).await });
+    Ok(accepted_view(accepted.await.ok_or_else(Problem::internal)??))
+}
+
+/// The same faults as in a frame; one without a code of its own is called after the body.
+fn bad_body(bad: BadFrame) -> Problem {
+    let code = if bad.code == "invalid_frame" { "invalid_body" } else { bad.code };
+    Problem::bad_request(code, bad.message)
+}
+
+fn accepted_view(accepted: Accepted) -> (StatusCode, Json<AcceptedView>) {
+    let Accepted { thread_id, message_id, run_id, seq, repeated: _ } = accepted;
+    (StatusCode::ACCEPTED, Json(AcceptedView { thread_id, message_id, run_id, seq }))
+}
+
+fn view(message: Message, sibling_ids: Vec<MessageId>) -> MessageView {
+    MessageView {
+        id: message.id,
+        client_message_id: message.client_message_id,
+        thread_id: message.thread_id,
+        parent_id: message.parent_id,
+        sibling_ids,
+        run_id: message.run_id,
+        role: message.role,
+        content: message.parts,
+        seq: message.seq,
+        partial: message.partial,
+        created_at: message.created_at,
+    }
+}
