@@ -119,7 +119,8 @@ pub(super) async fn list(
                         None => Vec::new(),
                     };
                     // Behind it stand the older ones of the same branch.
-                    let next = found.first().filter(|_| is_full(found.len(), limit)).and_then(|oldest| oldest.parent_id);
+                    let next =
+                        found.first().filter(|_| is_full(found.len(), limit)).and_then(|oldest| oldest.parent_id);
                     let siblings = messages::siblings(tx, thread, &found).await?;
                     Ok((found, next.map(|next| next.to_string()), siblings))
                 })

@@ -10,8 +10,8 @@ use adjutant_engine::events::event::{Delta, Event, EventBody, FinishedOutcome, R
 use serde_json::{Value, json};
 
 use super::ag_ui::{
-    AgUi, EndMetadata, FileMetadata, FileSource, Forwarded, InputBody, InputCall, InputContent, InputFunction, InputMessage, InputMetadata, InputPart,
-    ResultMetadata, RunInput, RunOutcome, TokenUsage,
+    AgUi, EndMetadata, FileMetadata, FileSource, Forwarded, InputBody, InputCall, InputContent, InputFunction,
+    InputMessage, InputMetadata, InputPart, ResultMetadata, RunInput, RunOutcome, TokenUsage,
 };
 use super::server::EventFrame;
 

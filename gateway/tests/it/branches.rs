@@ -161,7 +161,11 @@ async fn a_further_answer_waits_for_the_run_that_is_going() {
     client.say(Some(&thread), "c2", "hold").await;
     let held = client.until(|frame| is(frame, "TEXT_MESSAGE_CONTENT")).await;
     let held = held.iter().find(|frame| frame["type"] == "ack").unwrap()["runId"].clone();
-    client.send(json!({"type": "run.retry", "clientMessageId": "r1", "threadId": thread, "messageId": first["messageId"]})).await;
+    client
+        .send(
+            json!({"type": "run.retry", "clientMessageId": "r1", "threadId": thread, "messageId": first["messageId"]}),
+        )
+        .await;
     let frames = client.until(|frame| frame["type"] == "ack").await;
     let started = frames.iter().find(|frame| is(frame, "RUN_STARTED")).unwrap();
     assert_eq!(started["event"]["input"]["forwardedProps"], json!({"answers": first["messageId"]}));
@@ -198,7 +202,10 @@ async fn a_fork_is_a_thread_of_its_own_that_can_be_resumed_from_its_first_event(
     assert_eq!(forked.body["headId"], copies[7]["id"]);
     for (index, (copy, old)) in copies.iter().zip(&before).enumerate() {
         assert_ne!(copy["id"], old["id"]);
-        assert_eq!((&copy["role"], &copy["createdAt"], &copy["runId"]), (&old["role"], &old["createdAt"], &Value::Null));
+        assert_eq!(
+            (&copy["role"], &copy["createdAt"], &copy["runId"]),
+            (&old["role"], &old["createdAt"], &Value::Null)
+        );
         assert_eq!(copy["parentId"], if index == 0 { Value::Null } else { copies[index - 1]["id"].clone() });
     }
     assert_eq!(copies[3]["content"][0]["id"], copies[4]["content"][0]["callId"]);

@@ -12,10 +12,10 @@ adjutant_testkit::launcher!();
 
 mod binary;
 mod boot;
+mod branches;
 mod cli_completions;
 mod cli_init;
 mod credentials;
-mod branches;
 mod doors;
 mod house;
 mod keys;

@@ -242,7 +242,10 @@ async fn every_frame(town: &Town) {
     let pairs = [
         (submit(&json!({"threadId": known.thread})), submit(&json!({"threadId": ThreadId::new()}))),
         (submit(&json!({"parentId": known.message})), submit(&json!({"parentId": MessageId::new()}))),
-        (submit(&json!({"threadId": known.thread, "editedId": known.message})), submit(&json!({"threadId": ThreadId::new(), "editedId": MessageId::new()}))),
+        (
+            submit(&json!({"threadId": known.thread, "editedId": known.message})),
+            submit(&json!({"threadId": ThreadId::new(), "editedId": MessageId::new()})),
+        ),
         (retry(known.thread, known.message), retry(ThreadId::new(), MessageId::new())),
         (json!({"type": "run.cancel", "runId": known.run}), json!({"type": "run.cancel", "runId": RunId::new()})),
         (decide(known.approval), decide(ApprovalId::new())),

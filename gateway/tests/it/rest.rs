@@ -223,7 +223,9 @@ async fn a_foreign_id_answers_like_an_unknown_one_on_every_route() {
         for key in [KEY, &work] {
             let raw = async |id: &str| {
                 let path = route.path.replace("{id}", id).replace("{service}", id);
-                let body = matrix::body(route.method.as_str(), route.path, anna.message_id).map(|body| body.to_string()).unwrap_or_default();
+                let body = matrix::body(route.method.as_str(), route.path, anna.message_id)
+                    .map(|body| body.to_string())
+                    .unwrap_or_default();
                 let request = format!(
                     "{} {path} HTTP/1.1\r\nhost: localhost\r\nx-api-key: {key}\r\nx-request-id: same\r\n\
                      connection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",

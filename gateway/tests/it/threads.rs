@@ -166,7 +166,9 @@ async fn what_was_deleted_long_ago_is_removed_for_good() {
     // Two replicas look at the same time.
     let (one, two) = tokio::join!(engine.purge(), engine.purge());
     assert_eq!(one.unwrap().threads + two.unwrap().threads, 1);
-    for (table, column) in [("threads", "id"), ("messages", "thread_id"), ("runs", "thread_id"), ("events", "thread_id")] {
+    for (table, column) in
+        [("threads", "id"), ("messages", "thread_id"), ("runs", "thread_id"), ("events", "thread_id")]
+    {
         let query = format!("select count(*) from {table} where {column} = '{gone}'");
         let rows: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_one(&admin).await.unwrap();
         assert_eq!(rows, 0, "{table}");

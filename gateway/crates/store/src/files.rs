@@ -30,12 +30,7 @@ pub struct FileInfo {
 
 impl FileInfo {
     pub fn part(&self) -> FilePart {
-        FilePart {
-            file_id: self.id,
-            name: self.name.clone(),
-            media_type: self.media_type.clone(),
-            size: self.size,
-        }
+        FilePart { file_id: self.id, name: self.name.clone(), media_type: self.media_type.clone(), size: self.size }
     }
 }
 

@@ -14,12 +14,7 @@ pub struct Purged {
 }
 
 /// Removes at most `at_most` of each. What another replica or a request holds is left for the next time.
-pub async fn purge(
-    tx: &mut SystemTx,
-    undo: Duration,
-    unused: Duration,
-    at_most: i32,
-) -> Result<Purged, StoreError> {
+pub async fn purge(tx: &mut SystemTx, undo: Duration, unused: Duration, at_most: i32) -> Result<Purged, StoreError> {
     let row = sqlx::query!(
         r#"select threads_gone as "threads!", files_gone as "files!" from purge($1, $2, $3)"#,
         interval(undo),

@@ -254,22 +254,22 @@ pub async fn requested_before(tx: &mut Tx, client_request_id: &str) -> Result<Op
 /// Runs of a thread that have not ended: going, waiting, queued or quarantined. The thread must be locked.
 pub async fn unfinished(tx: &mut Tx, thread: ThreadId) -> Result<Vec<Run>, StoreError> {
     let owner = tx.owner().clone();
-    let rows = sqlx::query_as!(
-        Row,
-        "select id, thread_id, message_id, explicit_parent, state, origin, key_id, agent, request, checkpoint, fence, crashes,
-                cancel_requested, error_code, error_message, model, input_tokens, output_tokens, cached_input_tokens,
-                created_at, started_at, finished_at
-           from runs
+    let ids = sqlx::query_scalar!(
+        "select id from runs
           where user_id = $1 and profile = $2 and thread_id = $3
             and state in ('running', 'waiting', 'queued', 'quarantined')
-          order by id for update",
+          order by id",
         owner.user.as_str(),
         owner.profile.as_str(),
         thread.as_uuid(),
     )
     .fetch_all(tx.conn())
     .await?;
-    rows.into_iter().map(Row::into_run).collect()
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids {
+        found.push(lock(tx, RunId::from_uuid(id)).await?);
+    }
+    Ok(found)
 }
 
 /// What one commit changes in a run.

@@ -239,7 +239,12 @@ impl Engine {
             Some(gate)
         };
         let accepted = Accepted { thread_id: thread, message_id: answered, run_id, seq, repeated: false };
-        Ok(Stored { accepted, hidden: locked.hidden, event: Event { seq, run_id: Some(run_id), body, messages: written }, gate })
+        Ok(Stored {
+            accepted,
+            hidden: locked.hidden,
+            event: Event { seq, run_id: Some(run_id), body, messages: written },
+            gate,
+        })
     }
 
     /// Turns what the store refused into the first answer again, or into what the caller did wrong.

@@ -190,7 +190,8 @@ pub(super) async fn tell(tx: &mut Tx, changed: &ThreadSummary) -> Result<Event, 
 /// One line without control characters; nothing is no title.
 fn accept_title(title: String) -> Result<Option<String>, ThreadError> {
     let title = without_nul(title);
-    let words: Vec<&str> = title.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
+    let words: Vec<&str> =
+        title.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
     let title = words.join(" ");
     if title.chars().count() > limits::TITLE_CHARS {
         return Err(ThreadError::TitleTooLong);

@@ -60,7 +60,8 @@ impl Engine {
             return Err(StoreError::Conflict("message of the thread".to_owned()));
         }
         let bytes: u64 = branch.iter().map(|(_, bytes)| bytes).sum();
-        if i64::try_from(branch.len()).is_ok_and(|length| length > limits::FORK_MESSAGES) || bytes > limits::FORK_BYTES {
+        if i64::try_from(branch.len()).is_ok_and(|length| length > limits::FORK_MESSAGES) || bytes > limits::FORK_BYTES
+        {
             return Err(StoreError::Invalid(TOO_LONG.to_owned()));
         }
         threads::insert(tx, new, false).await?;

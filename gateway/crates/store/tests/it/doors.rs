@@ -106,8 +106,8 @@ async fn busy(admin: &PgPool) -> Vec<String> {
 }
 
 async fn use_all_connections(store: &Store, owner: &Owner) {
-    let requests =
-        (0..limits::DB_CONNECTIONS).map(|_| store.scoped(owner, async |tx| threads::list(tx, threads::Filter::default(), None, 1).await));
+    let requests = (0..limits::DB_CONNECTIONS)
+        .map(|_| store.scoped(owner, async |tx| threads::list(tx, threads::Filter::default(), None, 1).await));
     for served in futures::future::join_all(requests).await {
         served.unwrap();
     }
@@ -175,7 +175,9 @@ async fn a_server_that_ends_sessions_costs_no_later_request() {
     assert!(ended >= 1);
     let within = async {
         // The first one may still meet the dead session; its error says that another try may help.
-        while let Err(error) = store.scoped(&anna, async |tx| threads::list(tx, threads::Filter::default(), None, 1).await).await {
+        while let Err(error) =
+            store.scoped(&anna, async |tx| threads::list(tx, threads::Filter::default(), None, 1).await).await
+        {
             assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
         }
     };
