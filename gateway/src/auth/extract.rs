@@ -12,11 +12,13 @@ use http::request::Parts;
 
 use crate::app::App;
 use crate::auth::identity::Identity;
-use crate::auth::key::Digest;
-use crate::auth::presented;
+use crate::auth::presented::{self, Credential};
+use crate::auth::{cookie, origin};
 use crate::problem::Problem;
 
 const PROFILE_HEADER: &str = "x-profile";
+/// Where the session of a browser is good for something.
+const BROWSERS_PATHS: &str = "/api/";
 
 /// The address of the client, put into the request by the server.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +43,7 @@ impl FromRequestParts<App> for UserScope {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        identify(app, parts, presented::in_headers(&parts.headers)).await
+        identify(app, parts, presented(app, parts)?).await
     }
 }
 
@@ -62,10 +64,26 @@ impl FromRequestParts<App> for AdminScope {
     }
 }
 
-/// Resolves a presented key and picks the profile.
-pub(crate) async fn identify(app: &App, parts: &Parts, digest: Option<Digest>) -> Result<UserScope, Problem> {
-    let identity = authenticate(app, parts, digest).await?;
-    let profile = choose_profile(parts, &identity)?;
+/// The cookie speaks on the routes of the browser alone, and only where no header claims to.
+fn presented(app: &App, parts: &Parts) -> Result<Option<Credential>, Problem> {
+    if presented::claims_a_key(&parts.headers) || !parts.uri.path().starts_with(BROWSERS_PATHS) {
+        return Ok(presented::in_headers(&parts.headers).map(Credential::Key));
+    }
+    let doors = &app.config().doors;
+    let Some(device) = cookie::read(doors, &parts.headers) else { return Ok(None) };
+    origin::check_session(doors, &parts.method, &parts.headers)?;
+    Ok(Some(Credential::Device(device)))
+}
+
+/// Resolves what was presented and picks the profile.
+pub(crate) async fn identify(app: &App, parts: &Parts, credential: Option<Credential>) -> Result<UserScope, Problem> {
+    let identity = authenticate(app, parts, credential).await?;
+    let profile = choose_profile(parts, identity.profile.as_ref())?;
+    scope_of(app, identity, profile).await
+}
+
+/// The right to this profile, if there is one of that name.
+pub(super) async fn scope_of(app: &App, identity: Arc<Identity>, profile: ProfileName) -> Result<UserScope, Problem> {
     let owner = Owner { user: identity.user.clone(), profile: profile.clone() };
     if !app.keys().profiles().exists(&owner).await? {
         let detail = "there is no profile of that name; `PUT /api/profiles/{name}` makes one";
@@ -82,24 +100,46 @@ pub(crate) async fn identify(app: &App, parts: &Parts, digest: Option<Digest>) -
     Ok(UserScope { scope, identity })
 }
 
-async fn authenticate(app: &App, parts: &Parts, digest: Option<Digest>) -> Result<Arc<Identity>, Problem> {
-    let Some(digest) = digest else { return Err(Problem::unauthorized()) };
-    if let Some(identity) = app.keys().known(&digest) {
+pub(super) async fn authenticate(
+    app: &App,
+    parts: &Parts,
+    credential: Option<Credential>,
+) -> Result<Arc<Identity>, Problem> {
+    let Some(credential) = credential else { return Err(Problem::unauthorized()) };
+    if let Some(identity) = app.keys().known(&credential) {
         return Ok(identity);
     }
-    let Peer(address) = parts.extensions.get().copied().unwrap_or(Peer(Ipv4Addr::LOCALHOST.into()));
-    if !app.limiter().allows(address) {
-        let detail = "too many wrong keys came from this address; wait for a minute";
-        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_wrong_keys", detail));
+    let tries = Tries::of(app, parts)?;
+    match app.keys().identify(&credential).await? {
+        Some(identity) => Ok(identity),
+        None => Err(tries.wrong()),
     }
-    if let Some(identity) = app.keys().identify(&digest).await? {
-        return Ok(identity);
-    }
-    app.limiter().count_wrong(address);
-    Err(Problem::unauthorized())
 }
 
-fn choose_profile(parts: &Parts, identity: &Identity) -> Result<ProfileName, Problem> {
+/// An address that may still try credentials.
+pub(super) struct Tries<'a> {
+    app: &'a App,
+    address: IpAddr,
+}
+
+impl<'a> Tries<'a> {
+    pub(super) fn of(app: &'a App, parts: &Parts) -> Result<Self, Problem> {
+        let Peer(address) = parts.extensions.get().copied().unwrap_or(Peer(Ipv4Addr::LOCALHOST.into()));
+        if app.limiter().allows(address) {
+            return Ok(Self { app, address });
+        }
+        let detail = "too many wrong keys came from this address; wait for a minute";
+        Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_wrong_keys", detail))
+    }
+
+    pub(super) fn wrong(self) -> Problem {
+        self.app.limiter().count_wrong(self.address);
+        Problem::unauthorized()
+    }
+}
+
+/// The profile that `X-Profile` names, within what the credential opens: `None` is every profile.
+pub(super) fn choose_profile(parts: &Parts, opens: Option<&ProfileName>) -> Result<ProfileName, Problem> {
     let mut asked = parts.headers.get_all(PROFILE_HEADER).iter();
     let wanted = asked.next().map(|value| value.to_str().unwrap_or_default());
     let wanted = wanted.map(ProfileName::parse).transpose();
@@ -108,7 +148,7 @@ fn choose_profile(parts: &Parts, identity: &Identity) -> Result<ProfileName, Pro
     if asked.next().is_some() {
         return Err(invalid("send X-Profile once".to_owned()));
     }
-    match (&identity.profile, wanted) {
+    match (opens, wanted) {
         (Some(own), None) => Ok(own.clone()),
         (Some(own), Some(wanted)) if *own == wanted => Ok(wanted),
         (Some(_), Some(_)) => {

@@ -13,10 +13,17 @@ pub const SHORTEST: usize = 32;
 pub const LONGEST: usize = 512;
 
 const PREFIX: &str = "adj";
+const TICKET_PREFIX: &str = "adjt";
 
 /// A key that exists nowhere but here until its hash is stored.
 pub struct NewKey {
     pub id: String,
+    pub secret: SecretString,
+    pub digest: Digest,
+}
+
+/// A ticket that exists nowhere but here until its hash is stored.
+pub struct NewTicket {
     pub secret: SecretString,
     pub digest: Digest,
 }
@@ -32,6 +39,15 @@ pub fn generate() -> Result<NewKey, getrandom::Error> {
     let text = format!("{body}{:08x}", crc32fast::hash(body.as_bytes()));
     let digest = digest(&text);
     Ok(NewKey { id, secret: text.into(), digest })
+}
+
+/// Makes the text of a one-use ticket and its hash.
+pub fn generate_ticket() -> Result<NewTicket, getrandom::Error> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret)?;
+    let text = format!("{TICKET_PREFIX}_{}", hex::encode(secret));
+    let digest = digest(&text);
+    Ok(NewTicket { secret: text.into(), digest })
 }
 
 pub fn digest(key: &str) -> Digest {

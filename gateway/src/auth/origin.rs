@@ -1,11 +1,12 @@
 //! Under which names the server answers, and which web pages may call it: exact lists.
 
 use http::header::{HOST, ORIGIN};
-use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 
 use crate::config::doors::Doors;
 use crate::problem::Problem;
 
+const FETCH_SITE: &str = "sec-fetch-site";
 const LOOPBACK: &[&str] = &["localhost", "127.0.0.1", "[::1]"];
 
 /// A web page can make a browser call this address under a name of its own; only our names are answered.
@@ -45,8 +46,39 @@ pub(crate) fn check_origin(doors: &Doors, headers: &HeaderMap) -> Result<(), Pro
     if origins.next().is_none() && (own || doors.allowed_origins.iter().any(|allowed| allowed == origin)) {
         return Ok(());
     }
+    Err(refused())
+}
+
+/// What a browser's session may be used for: it is sent along by itself, so the page that asks must be ours. A request
+/// that changes something says which page it comes from, or is refused.
+pub(crate) fn check_session(doors: &Doors, method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
+    check_origin(doors, headers)?;
+    let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    if !reads {
+        require_origin(headers)?;
+    }
+    // Where the browser says more, it must fit. `none` is a person who typed the address.
+    let sites = headers.get_all(FETCH_SITE).iter();
+    let fits = |site: &HeaderValue| site == "same-origin" || (reads && site == "none") || is_listed(doors, headers);
+    if sites.into_iter().all(fits) { Ok(()) } else { Err(refused()) }
+}
+
+/// Refuses a request that does not say which page it comes from.
+pub(crate) fn require_origin(headers: &HeaderMap) -> Result<(), Problem> {
+    if headers.contains_key(ORIGIN) {
+        return Ok(());
+    }
+    let detail = "a browser's session or ticket is good only together with the header Origin, which browsers send";
+    Err(Problem::new(StatusCode::FORBIDDEN, "origin_missing", detail))
+}
+
+fn is_listed(doors: &Doors, headers: &HeaderMap) -> bool {
+    headers.get(ORIGIN).is_some_and(|origin| doors.allowed_origins.iter().any(|allowed| origin == allowed.as_str()))
+}
+
+fn refused() -> Problem {
     let detail = "web pages of this origin may not call the server; ADJUTANT_ALLOWED_ORIGINS lists those that may";
-    Err(Problem::new(StatusCode::FORBIDDEN, "origin_not_allowed", detail))
+    Problem::new(StatusCode::FORBIDDEN, "origin_not_allowed", detail)
 }
 
 #[cfg(test)]
@@ -87,5 +119,36 @@ mod tests {
             assert!(check_origin(&doors(false), &headers(bad)).is_err(), "{bad}");
         }
         assert!(check_origin(&doors(true), &headers("https://a.example.org")).is_ok());
+    }
+
+    #[test]
+    fn a_session_changes_things_for_our_own_pages_alone() {
+        let check = |method: Method, entries: &[(&'static str, &'static str)]| {
+            let mut headers: HeaderMap = [(HOST, HeaderValue::from_static("a.example.org"))].into_iter().collect();
+            for (name, value) in entries {
+                headers.append(*name, HeaderValue::from_static(value));
+            }
+            check_session(&doors(false), &method, &headers).map_err(|problem| problem.code)
+        };
+        let own = ("origin", "http://a.example.org");
+        let listed = ("origin", "https://ui.example.org");
+        assert_eq!(check(Method::POST, &[own]), Ok(()));
+        assert_eq!(check(Method::POST, &[own, ("sec-fetch-site", "same-origin")]), Ok(()));
+        assert_eq!(check(Method::POST, &[listed, ("sec-fetch-site", "same-site")]), Ok(()));
+        assert_eq!(check(Method::GET, &[]), Ok(()));
+        assert_eq!(check(Method::GET, &[("sec-fetch-site", "none")]), Ok(()));
+        assert_eq!(check(Method::POST, &[]), Err("origin_missing"));
+        for (method, entries) in [
+            (Method::POST, &[own, ("sec-fetch-site", "same-site")][..]),
+            (Method::POST, &[own, ("sec-fetch-site", "none")]),
+            (Method::POST, &[own, ("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")]),
+            (Method::DELETE, &[own, own]),
+            (Method::PUT, &[("origin", "null")]),
+            (Method::GET, &[("sec-fetch-site", "cross-site")]),
+            (Method::GET, &[("sec-fetch-site", "same-site")]),
+            (Method::GET, &[("origin", "https://evil.example")]),
+        ] {
+            assert_eq!(check(method.clone(), entries), Err("origin_not_allowed"), "{method} {entries:?}");
+        }
     }
 }

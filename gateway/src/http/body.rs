@@ -37,6 +37,34 @@ pub(super) async fn secret_json<T: DeserializeOwned>(request: Request, limit: us
     })
 }
 
+/// Reads a JSON document that may be left out altogether.
+pub async fn optional_json<T: DeserializeOwned + Default>(request: Request, limit: usize) -> Result<T, Problem> {
+    let typed = expect_json(request.headers());
+    let body = read(request, limit).await?;
+    if body.is_empty() {
+        return Ok(T::default());
+    }
+    typed?;
+    parse(&body)
+}
+
+/// What came where text is as welcome as JSON.
+pub(super) enum Given<T> {
+    Text(String),
+    Json(T),
+}
+
+/// Reads text, or a JSON document.
+pub(super) async fn text_or_json<T: DeserializeOwned>(request: Request, limit: usize) -> Result<Given<T>, Problem> {
+    if essence(request.headers()) != "text/plain" {
+        return json(request, limit).await.map(Given::Json);
+    }
+    expect_plain(request.headers())?;
+    let text = read(request, limit).await?;
+    let text = String::from_utf8(text.into());
+    text.map(Given::Text).map_err(|_| Problem::bad_request("invalid_utf8", "the body is not UTF-8"))
+}
+
 /// Reads what says that it is JSON, for a door that parses it itself.
 pub(super) async fn json_bytes(request: Request, limit: usize) -> Result<Bytes, Problem> {
     expect_json(request.headers())?;
@@ -62,16 +90,27 @@ impl FromRequest<App> for NoBody {
 }
 
 fn expect_json(headers: &HeaderMap) -> Result<(), Problem> {
-    let refuse = |detail| Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
-    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if essence != "application/json" {
-        return refuse("send the body as Content-Type: application/json");
+    if essence(headers) != "application/json" {
+        return Err(other_type("send the body as Content-Type: application/json"));
     }
+    expect_plain(headers)
+}
+
+/// The media type without its parameters.
+fn essence(headers: &HeaderMap) -> String {
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+fn expect_plain(headers: &HeaderMap) -> Result<(), Problem> {
     if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return refuse("send the body without Content-Encoding");
+        return Err(other_type("send the body without Content-Encoding"));
     }
     Ok(())
+}
+
+fn other_type(detail: &'static str) -> Problem {
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
 }
 
 async fn read(request: Request, limit: usize) -> Result<Bytes, Problem> {
@@ -95,7 +134,7 @@ async fn read(request: Request, limit: usize) -> Result<Bytes, Problem> {
     }
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let text = str::from_utf8(body).map_err(|_| Problem::bad_request("invalid_utf8", "the body is not UTF-8"))?;
     serde_json::from_str(text).map_err(|error| {
         let code = if error.is_data() { "invalid_body" } else { "invalid_json" };

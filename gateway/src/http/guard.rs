@@ -8,7 +8,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
-use http::header::CONTENT_LENGTH;
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use tracing::Instrument;
 
@@ -19,12 +19,17 @@ use crate::config::doors::Doors;
 use crate::problem::Problem;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const PROBLEM_CODE: HeaderName = HeaderName::from_static("x-problem-code");
 const REQUEST_ID_LONGEST: usize = 64;
 
 /// The outermost layer. The span has the route and never the query, which may hold a key.
 pub(super) async fn frame(State(app): State<App>, request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
-    let form = if request.uri().path().starts_with("/v1/") { Form::OpenAi } else { Form::Problem };
+    let form = match request.uri().path() {
+        path if path.starts_with("/v1/") => Form::OpenAi,
+        ASK if wants_text(request.headers()) => Form::Text,
+        _ => Form::Problem,
+    };
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let span = tracing::info_span!("request", request.id = %id, http.method = %request.method(), http.route = route);
     let response = async {
@@ -48,6 +53,16 @@ pub(super) async fn frame(State(app): State<App>, request: Request, next: Next) 
 enum Form {
     Problem,
     OpenAi,
+    /// The sentence alone, with the code in a header.
+    Text,
+}
+
+/// The door that answers in text.
+pub(super) const ASK: &str = "/api/v1/ask";
+
+/// Whether the client of that door reads text: it does not ask for JSON.
+pub(super) fn wants_text(headers: &HeaderMap) -> bool {
+    !headers.get_all(ACCEPT).iter().any(|accept| accept.to_str().is_ok_and(|accept| accept.contains("json")))
 }
 
 /// Puts the request's id into a problem, and into the headers of every answer.
@@ -59,6 +74,13 @@ fn finish(mut response: Response, form: Form, id: &str) -> Response {
                 response.headers_mut().remove(CONTENT_LENGTH);
             }
             Form::OpenAi => openai::failure::rewrite(&mut response, problem),
+            Form::Text => {
+                *response.body_mut() = Body::from(format!("{}\n", problem.detail));
+                let headers = response.headers_mut();
+                headers.remove(CONTENT_LENGTH);
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+                headers.insert(PROBLEM_CODE, HeaderValue::from_static(problem.code));
+            }
         }
     }
     if let Ok(value) = HeaderValue::from_str(id) {

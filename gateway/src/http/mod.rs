@@ -1,7 +1,11 @@
 //! The HTTP doors: server, router, bodies, pages, and the routes by resource.
 
+pub mod agui;
+mod ask;
 pub mod body;
 pub mod credentials;
+pub mod devices;
+mod following;
 pub mod guard;
 mod health;
 pub mod me;
@@ -17,5 +21,6 @@ pub mod sent;
 pub mod server;
 pub mod server_content;
 pub mod servers;
+pub mod sessions;
 mod stall;
 pub mod threads;

@@ -10,8 +10,12 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
+use super::guard::ASK;
 use super::router::{Auth, ROUTES, Route};
-use super::{credentials, health, me, messages, profiles, runs, sent, server_content, servers, threads};
+use super::{
+    agui, ask, credentials, devices, health, me, messages, profiles, runs, sent, server_content, servers, sessions,
+    threads,
+};
 use crate::app::App;
 use crate::problem;
 
@@ -27,6 +31,12 @@ use crate::problem;
         profiles::get,
         profiles::put,
         profiles::delete,
+        sessions::create,
+        sessions::get,
+        sessions::delete,
+        sessions::create_ticket,
+        devices::list,
+        devices::delete,
         threads::list,
         threads::get,
         threads::change,
@@ -56,6 +66,8 @@ use crate::problem;
         server_content::read_resource,
         server_content::prompts,
         server_content::get_prompt,
+        agui::door::run,
+        ask::ask,
     ),
     components(schemas(problem::Document))
 )]
@@ -139,6 +151,11 @@ pub fn document() -> Value {
     let problem = json!({"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}});
     for refusal in REFUSALS {
         components["responses"][refusal.status] = json!({"description": refusal.meaning, "content": problem});
+        let mut either = problem.clone();
+        either["text/plain"] = json!({"schema": {"type": "string"}});
+        let code = json!({"X-Problem-Code": {"description": "with text/plain", "schema": {"type": "string"}}});
+        components["responses"][format!("text-{}", refusal.status)] =
+            json!({"description": refusal.meaning, "content": either, "headers": code});
     }
     document
 }
@@ -158,7 +175,9 @@ fn complete(operation: &mut Map<String, Value>, route: &Route) {
     let Some(responses) = responses.as_object_mut() else { return };
     for Refusal { status, applies, .. } in REFUSALS {
         if applies(route) && !responses.contains_key(*status) {
-            responses.insert((*status).to_owned(), json!({"$ref": format!("#/components/responses/{status}")}));
+            let form = if route.path == ASK { "text-" } else { "" };
+            let reference = json!({"$ref": format!("#/components/responses/{form}{status}")});
+            responses.insert((*status).to_owned(), reference);
         }
     }
     responses.sort_keys();

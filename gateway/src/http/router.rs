@@ -8,7 +8,8 @@ use http::{Method, StatusCode};
 
 use super::openai::{chat, models};
 use super::{
-    credentials, guard, health, me, messages, openapi, profiles, runs, sent, server_content, servers, threads,
+    agui, ask, credentials, devices, guard, health, me, messages, openapi, profiles, runs, sent, server_content,
+    servers, sessions, threads,
 };
 use crate::app::App;
 use crate::problem::Problem;
@@ -28,9 +29,9 @@ pub struct Route {
 pub enum Auth {
     /// Nothing: the doors without a key.
     None,
-    /// A key in a header.
+    /// A key in a header, or below `/api/` the cookie of a session.
     Key,
-    /// A key in a header, or in the query of the upgrade.
+    /// A key in a header, or a key or ticket in the query of the upgrade.
     Upgrade,
 }
 
@@ -44,6 +45,12 @@ pub const ROUTES: &[Route] = &[
     route(Method::GET, "/api/profiles/{name}", Auth::Key, || get(profiles::get)),
     route(Method::PUT, "/api/profiles/{name}", Auth::Key, || put(profiles::put)),
     route(Method::DELETE, "/api/profiles/{name}", Auth::Key, || delete(profiles::delete)),
+    route(Method::POST, "/api/session", Auth::Key, || post(sessions::create)),
+    route(Method::GET, "/api/session", Auth::Key, || get(sessions::get)),
+    route(Method::DELETE, "/api/session", Auth::Key, || delete(sessions::delete)),
+    route(Method::POST, "/api/ticket", Auth::Key, || post(sessions::create_ticket)),
+    route(Method::GET, "/api/devices", Auth::Key, || get(devices::list)),
+    route(Method::DELETE, "/api/devices/{id}", Auth::Key, || delete(devices::delete)),
     route(Method::GET, "/api/threads", Auth::Key, || get(threads::list)),
     route(Method::GET, "/api/threads/{id}", Auth::Key, || get(threads::get)),
     route(Method::PATCH, "/api/threads/{id}", Auth::Key, || patch(threads::change)),
@@ -73,6 +80,8 @@ pub const ROUTES: &[Route] = &[
     route(Method::GET, "/api/servers/{name}/resources/read", Auth::Key, || get(server_content::read_resource)),
     route(Method::GET, "/api/servers/{name}/prompts", Auth::Key, || get(server_content::prompts)),
     route(Method::POST, "/api/servers/{name}/prompts/get", Auth::Key, || post(server_content::get_prompt)),
+    route(Method::POST, "/api/agui", Auth::Key, || post(agui::door::run)),
+    route(Method::POST, "/api/v1/ask", Auth::Key, || post(ask::ask)),
     route(Method::GET, "/v1/models", Auth::Key, || get(models::list)),
     route(Method::GET, "/v1/models/{id}", Auth::Key, || get(models::get)),
     route(Method::POST, "/v1/chat/completions", Auth::Key, || post(chat::complete)),

@@ -1,4 +1,4 @@
-//! `GET /ws`: key and origin are checked, then the session gets the connection.
+//! `GET /ws`: key or ticket, and origin are checked, then the session gets the connection.
 
 use adjutant_core::scope::Origin;
 use axum::extract::{Request, State};
@@ -24,7 +24,7 @@ pub async fn upgrade(State(app): State<App>, request: Request) -> Response {
         Ok(accepted) => accepted,
         Err(refusal) => return *refusal,
     };
-    let revoked = app.keys().until_revoked(&user.identity.key_id);
+    let revoked = app.keys().until_ended(&user.identity);
     let deleted = app.keys().profiles().until_deleted(&user.scope.owner());
     let stopping = app.supervisor().stopping().clone();
     let ending = async move {

@@ -63,7 +63,11 @@ async fn unknown_paths_and_methods_are_problems_too() {
     }
     for route in ROUTES {
         let path = route.path.replace("{id}", "x");
-        answer(server.request("PATCH", &path)).await.is_refused(405, "method_not_allowed", route.path);
+        answer(server.request("TRACE", &path).header("accept", "application/json")).await.is_refused(
+            405,
+            "method_not_allowed",
+            route.path,
+        );
     }
     server.stop().await;
 }
@@ -99,8 +103,13 @@ async fn pages_of_other_origins_change_nothing() {
     let own = format!("http://{}", server.address);
     for route in ROUTES.iter().filter(|route| route.method != http::Method::GET) {
         let path = route.path.replace("{id}", &adjutant_core::ids::RunId::new().to_string());
-        let from =
-            |origin: &str| server.request(route.method.as_str(), &path).bearer_auth(KEY).header("origin", origin);
+        let from = |origin: &str| {
+            server
+                .request(route.method.as_str(), &path)
+                .bearer_auth(KEY)
+                .header("origin", origin)
+                .header("accept", "application/json")
+        };
         for bad in ["https://evil.example", "null", "http://localhost", "https://ui.example.org.evil.example"] {
             answer(from(bad)).await.is_refused(403, "origin_not_allowed", &path);
         }

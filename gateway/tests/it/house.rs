@@ -11,7 +11,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("cli", &["auth", "boot", "config", "telemetry"]),
     // A key's form and a log filter are checked where they are read.
     ("config", &["auth", "telemetry"]),
-    // The router mounts the WebSocket, so that one table names every route.
+    // The router mounts the WebSocket, so that one table names every route; AG-UI over SSE says what its frames say.
     ("http", &["app", "auth", "config", "problem", "wire", "ws"]),
     ("problem", &[]),
     ("telemetry", &[]),

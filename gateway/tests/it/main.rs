@@ -10,6 +10,8 @@
 
 adjutant_testkit::launcher!();
 
+mod agui;
+mod ask;
 mod binary;
 mod boot;
 mod branches;
@@ -42,6 +44,7 @@ mod run_limits;
 mod sent;
 mod server;
 mod servers;
+mod sessions;
 mod terminal;
 mod threads;
 mod ws_ag_ui;

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use crate::server::{NewKey, TestServer, profile};
+use crate::server::{NewKey, TestServer, answer, profile};
 
 /// What anna's personal profile has: a run that waits for consent, in a thread of its own.
 struct Belongings {
@@ -26,6 +26,7 @@ struct Belongings {
     run: RunId,
     approval: ApprovalId,
     call: ToolCallId,
+    device: String,
 }
 
 struct Town {
@@ -99,7 +100,17 @@ async fn move_in(server: &TestServer) -> Belongings {
             break asked;
         }
     };
-    Belongings { thread: accepted.thread_id, message: accepted.message_id, run: accepted.run_id, approval, call }
+    let key = server.key("anna", "personal", Role::Personal).await;
+    let session = answer(server.request("POST", "/api/session").bearer_auth(&key.secret)).await;
+    let device = session.body["device"]["id"].as_str().unwrap().to_owned();
+    Belongings {
+        thread: accepted.thread_id,
+        message: accepted.message_id,
+        run: accepted.run_id,
+        approval,
+        call,
+        device,
+    }
 }
 
 #[tokio::test]
@@ -108,6 +119,7 @@ async fn foreign_ids_answer_like_unknown_ones_on_every_route_and_frame() {
     every_route(&town).await;
     every_frame(&town).await;
     the_openai_door(&town).await;
+    the_agui_door(&town).await;
     nothing_changed(&town).await;
 }
 
@@ -123,6 +135,7 @@ async fn foreign_ids_answer_like_unknown_ones_without_row_security() {
     every_route(&town).await;
     every_frame(&town).await;
     the_openai_door(&town).await;
+    the_agui_door(&town).await;
     nothing_changed(&town).await;
     sqlx::raw_sql("alter role adjutant_app nobypassrls").execute(&admin).await.unwrap();
 }
@@ -132,12 +145,14 @@ async fn every_route(town: &Town) {
     for route in ROUTES.iter().filter(|route| route.path.contains('{')) {
         let (mine, nobodys) = match route.path {
             path if path.starts_with("/api/threads/") => (known.thread.to_string(), ThreadId::new().to_string()),
+            path if path.starts_with("/api/devices/") => (known.device.clone(), "d0d0d0d0d0".to_owned()),
             path if path.starts_with("/api/runs/") => (known.run.to_string(), RunId::new().to_string()),
             // The caller's own is stored, whatever others have: `credentials` shows that theirs stays.
             "/api/credentials/{service}" if route.method == "PUT" => continue,
             "/api/credentials/{service}" => ("garmin".to_owned(), "unheard-of".to_owned()),
+            // A name is the caller's own profile, whatever others have: see `profiles`.
             // Models belong to nobody.
-            "/v1/models/{id}" => continue,
+            "/api/profiles/{name}" | "/v1/models/{id}" => continue,
             // Names, some of which need a body: below.
             path if path.contains("{name}") => continue,
             other => panic!("the matrix does not cover {other}"),
@@ -333,6 +348,29 @@ async fn the_openai_door(town: &Town) {
     }
 }
 
+/// The thread of somebody else is a name like any other, and its interrupt is none.
+async fn the_agui_door(town: &Town) {
+    let known = &town.belongings;
+    for (who, key) in &town.strangers {
+        let mut answers = Vec::new();
+        for (thread, approval) in [(known.thread, known.approval), (ThreadId::new(), ApprovalId::new())] {
+            let resume = json!([{"interruptId": approval, "status": "resolved", "payload": {"approved": true}}]);
+            let body = json!({"threadId": thread, "runId": "r", "messages": [], "resume": resume});
+            let request = town.server.request("POST", "/api/agui").bearer_auth(&key.secret).json(&body);
+            let answer = answer(request).await;
+            answers.push((answer.status, answer.body["code"].clone()));
+        }
+        assert_eq!(answers[0], answers[1], "{who}");
+        assert_eq!(answers[0], (404, json!("thread_not_found")), "{who}");
+        let messages = json!([{"id": "1", "role": "user", "content": "let me in"}]);
+        let body = json!({"threadId": known.thread, "runId": "r", "messages": messages});
+        let request = town.server.request("POST", "/api/agui").bearer_auth(&key.secret).json(&body);
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200, "{who}");
+        assert_ne!(response.headers()["x-thread-id"].to_str().unwrap(), known.thread.to_string(), "{who}");
+    }
+}
+
 /// What anna has is as it was: still waiting, nothing decided, two messages and one result.
 async fn nothing_changed(town: &Town) {
     let key = town.server.key("anna", "personal", Role::Personal).await;
@@ -342,6 +380,8 @@ async fn nothing_changed(town: &Town) {
     assert_eq!(credentials.body["items"][0]["lastFour"], "0123");
     let server = town.server.get("/api/servers/annas", &key.secret).await;
     assert_eq!((server.status, &server.body["enabled"]), (200, &json!(true)));
+    let devices = town.server.get("/api/devices", &key.secret).await;
+    assert_eq!(devices.body["items"][0]["id"], town.belongings.device.as_str());
     let path = format!("/api/threads/{}/messages", town.belongings.thread);
     let messages = town.server.get(&path, &key.secret).await;
     let items = messages.body["items"].as_array().unwrap().clone();

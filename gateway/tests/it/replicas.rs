@@ -1,6 +1,7 @@
 //! Two servers on one database: what one does, listeners of the other hear; either may cancel.
 
 use std::future::pending;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,12 +43,18 @@ fn hello() -> Submission {
 }
 
 /// A second server beside the first.
-async fn beside(first: &TestServer, settings: &[(&str, &str)]) -> App {
+pub(crate) async fn beside(first: &TestServer, settings: &[(&str, &str)]) -> App {
+    beside_at(first, settings).await.0
+}
+
+/// The same, and where it listens.
+pub(crate) async fn beside_at(first: &TestServer, settings: &[(&str, &str)]) -> (App, SocketAddr) {
     let ready = prepare(config(&first.db, settings)).await.unwrap();
     let app = ready.app.clone();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
     tokio::spawn(ready.serve(listener, pending()));
-    app
+    (app, address)
 }
 
 async fn durable(live: &mut Subscription) -> Vec<Event> {
@@ -141,7 +148,7 @@ async fn a_key_that_is_revoked_at_one_server_ends_at_the_other() {
     let first = TestServer::start().await;
     let second = beside(&first, &[]).await;
     let key = first.key("anna", "personal", Role::Personal).await;
-    let digest = adjutant::auth::key::digest(&key.secret);
+    let digest = adjutant::auth::presented::Credential::Key(adjutant::auth::key::digest(&key.secret));
     assert!(second.keys().identify(&digest).await.unwrap().is_some());
     let told = second.keys().until_revoked(&key.id);
     first.revoke(&key).await;

@@ -205,9 +205,14 @@ async fn a_foreign_id_answers_like_an_unknown_one_on_every_route() {
     let (server, _provider) = with_model().await;
     let anna = say(&server, "anna", Target::New { hidden: false }, "private").await;
     let work = server.key("anna", "work", Role::Personal).await.secret;
+    let hers = server.key("anna", "personal", Role::Personal).await.secret;
+    let session = answer(server.request("POST", "/api/session").bearer_auth(&hers)).await;
+    let device = session.body["device"]["id"].as_str().unwrap().to_owned();
     for route in ROUTES.iter().filter(|route| route.path.contains("{id}")) {
         let unknown = if route.path.starts_with("/api/threads") {
             (anna.thread_id.to_string(), ThreadId::new().to_string())
+        } else if route.path.starts_with("/api/devices") {
+            (device.clone(), "d0d0d0d0d0".to_owned())
         } else if route.path.starts_with("/api/runs") {
             (anna.run_id.to_string(), RunId::new().to_string())
         } else if route.path == "/api/credentials/{service}" && route.method == "DELETE" {
@@ -255,7 +260,8 @@ async fn every_route_with_a_key_refuses_without_one_and_every_bad_id_has_its_cod
     for route in ROUTES.iter().filter(|route| route.auth != Auth::None && !route.path.starts_with("/v1")) {
         let path = |id: &str| route.path.replace("{id}", id).replace("{service}", id);
         let id = ThreadId::new().to_string();
-        let refused = answer(server.request(route.method.as_str(), &path(&id))).await;
+        let bare = server.request(route.method.as_str(), &path(&id)).header("accept", "application/json");
+        let refused = answer(bare).await;
         refused.is_problem(401, "unauthorized", route.path);
         if route.path.contains("{id}") {
             for bad in ["x", "0", "%00", "%ff", "..%2f", "123e4567-e89b-12d3-a456-42661417400", &"9".repeat(2_000)] {

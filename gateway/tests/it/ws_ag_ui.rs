@@ -64,7 +64,7 @@ async fn every_event_is_ag_ui() {
     judge(&events.collect::<String>()).await;
 }
 
-async fn judge(events: &str) {
+pub(crate) async fn judge(events: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let peers = std::env::var_os("ADJUTANT_PEERS_DIR").map_or_else(|| root.join(".peers"), PathBuf::from);
     let mut judge = Command::new(peers.join("bin/node"))

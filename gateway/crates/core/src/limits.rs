@@ -267,6 +267,24 @@ limits! {
     DB_STATEMENT: u64 = 15_000, milliseconds;
     /// Draining at shutdown before runs are handed over.
     DRAIN: u64 = 5_000, milliseconds;
+    /// A client's own name for a thread, at the AG-UI door.
+    CLIENT_THREAD_ID_CHARS: usize = 200, characters;
+    /// Pieces of context that an AG-UI client gives with one request.
+    CLIENT_CONTEXT: usize = 64, items;
+    /// Text of those pieces together.
+    CLIENT_CONTEXT_BYTES: usize = 64 * 1024, bytes;
+    /// Interrupts that one request answers.
+    RESUMED: usize = 64, items;
+    /// How long `/api/v1/ask` waits for an answer.
+    ASK_WAIT: u64 = 55_000, milliseconds;
+    /// A signed-in browser that is not used for so long (30 days) is signed out.
+    SESSION_IDLE: u64 = 2_592_000_000, milliseconds;
+    /// Signed-in browsers of one user; a further one signs out the one unused longest.
+    DEVICES: i32 = 50, items;
+    /// A ticket for the WebSocket is good for.
+    TICKET_LIFE: u64 = 30_000, milliseconds;
+    /// Tickets of one user that wait to be used.
+    TICKETS: i32 = 64, items;
     /// Wrong keys from one address in a minute.
     WRONG_KEYS: u32 = 60, items;
     /// Keys that encrypt credentials, current and old.

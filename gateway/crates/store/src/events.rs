@@ -1,6 +1,6 @@
 //! Events: what clients are told of a thread, numbered without gaps. Text stays in messages.
 
-use adjutant_core::ids::{MessageId, RunId, ThreadId};
+use adjutant_core::ids::{ApprovalId, MessageId, RunId, ThreadId};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -43,6 +43,23 @@ pub async fn append(tx: &mut Tx, thread: ThreadId, events: &[EventRow]) -> Resul
     .execute(tx.conn())
     .await?;
     Ok(())
+}
+
+/// The number of the event that announced what was decided about an approval.
+pub async fn of_decision(tx: &mut Tx, thread: ThreadId, approval: ApprovalId) -> Result<Option<i64>, StoreError> {
+    let owner = tx.owner().clone();
+    let found = sqlx::query_scalar!(
+        "select seq from events
+          where user_id = $1 and profile = $2 and thread_id = $3 and kind = 'approval_decided'
+            and payload->>'approvalId' = $4",
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        thread.as_uuid(),
+        approval.to_string(),
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(found)
 }
 
 /// The next `limit` events after number `after`, in order.

@@ -143,7 +143,7 @@ pub async fn revoke(tx: &mut SystemTx, key_id: &str) -> Result<(), StoreError> {
     if found { Ok(()) } else { Err(StoreError::NotFound) }
 }
 
-fn identity(
+pub(crate) fn identity(
     key_id: String,
     user: &str,
     profile: &str,

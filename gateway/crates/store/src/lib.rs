@@ -4,7 +4,9 @@
 
 pub mod approvals;
 pub mod check;
+pub mod client_threads;
 pub mod credentials;
+pub mod devices;
 pub mod diagnose;
 pub mod error;
 pub mod events;
@@ -27,6 +29,7 @@ pub mod sent;
 pub mod steps;
 pub mod store;
 pub mod threads;
+pub mod tickets;
 pub mod tool_pins;
 pub mod tx;
 pub mod users;

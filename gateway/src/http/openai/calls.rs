@@ -18,15 +18,15 @@ use super::waiting;
 
 /// A run and the results that it waits for.
 #[derive(Debug, Clone)]
-pub(super) struct Awaited {
-    pub(super) run: RunId,
-    pub(super) thread: ThreadId,
-    pub(super) results: Vec<(ToolCallId, String)>,
+pub(in crate::http) struct Awaited {
+    pub(in crate::http) run: RunId,
+    pub(in crate::http) thread: ThreadId,
+    pub(in crate::http) results: Vec<(ToolCallId, String)>,
     /// The newest event of the thread so far, and what the run has used.
-    pub(super) seen: i64,
-    pub(super) before: Usage,
+    pub(in crate::http) seen: i64,
+    pub(in crate::http) before: Usage,
     /// Nobody else knows of the thread.
-    pub(super) is_hidden: bool,
+    pub(in crate::http) is_hidden: bool,
 }
 
 struct Found {
@@ -38,7 +38,11 @@ struct Found {
 
 /// The run that waits for the results at the end of the request. All of its open calls must be there:
 /// as with OpenAI, a part of them is an error that names the others.
-pub(super) async fn awaited(engine: &Engine, owner: &Owner, entries: &[Entry]) -> Result<Option<Awaited>, Failure> {
+pub(in crate::http) async fn awaited(
+    engine: &Engine,
+    owner: &Owner,
+    entries: &[Entry],
+) -> Result<Option<Awaited>, Failure> {
     let mut results: Vec<(ToolCallId, &str)> = Vec::new();
     for (id, text) in history::trailing_results(entries) {
         if let Some(id) = waiting::parse(id).filter(|id| results.iter().all(|(known, _)| known != id)) {

@@ -16,6 +16,24 @@ use crate::problem::Problem;
 /// The official clients obey it. Without it they repeat 408, 409, 429 and 5xx.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
+/// Codes with which runs fail.
+const RUN_CODES: &[&str] = &[
+    "model_unauthorized",
+    "model_rate_limited",
+    "model_unavailable",
+    "model_timed_out",
+    "model_truncated",
+    "model_garbled",
+    "model_refused",
+    "model_not_configured",
+    "llm_key_required",
+    "limit_steps",
+    "limit_tokens",
+    "limit_time",
+    "limit_answer",
+    "run_discarded",
+];
+
 /// An error as a client of this door sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
@@ -46,21 +64,21 @@ impl Failure {
     }
 
     /// The request is wrong in this field.
-    pub(super) fn invalid(param: impl Into<String>, message: impl Into<Cow<'static, str>>) -> Self {
+    pub(in crate::http) fn invalid(param: impl Into<String>, message: impl Into<Cow<'static, str>>) -> Self {
         let failure = Self::new(StatusCode::BAD_REQUEST, "invalid_value", message);
         Self { param: Some(param.into()), ..failure }
     }
 
     /// The request asks for something that this door does not do.
-    pub(super) fn unsupported(param: impl Into<String>, message: impl Into<Cow<'static, str>>) -> Self {
+    pub(in crate::http) fn unsupported(param: impl Into<String>, message: impl Into<Cow<'static, str>>) -> Self {
         Self { code: "unsupported_value".into(), ..Self::invalid(param, message) }
     }
 
-    pub(super) fn conflict(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+    pub(in crate::http) fn conflict(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::CONFLICT, code, message)
     }
 
-    pub(super) fn no_model(name: &str) -> Self {
+    pub(in crate::http) fn no_model(name: &str) -> Self {
         let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
         let message = format!("there is no model '{shown}'; GET /v1/models lists those there are");
         let failure = Self::new(StatusCode::NOT_FOUND, "model_not_found", message);
@@ -68,42 +86,42 @@ impl Failure {
     }
 
     /// Equal for unknown threads and for those of other people.
-    pub(super) fn no_thread() -> Self {
+    pub(in crate::http) fn no_thread() -> Self {
         Self::new(StatusCode::NOT_FOUND, "thread_not_found", "there is no such thread")
     }
 
-    pub(super) fn internal() -> Self {
+    pub(in crate::http) fn internal() -> Self {
         Self::from(Problem::internal())
     }
 
-    pub(super) fn stopping() -> Self {
+    pub(in crate::http) fn stopping() -> Self {
         let message = "the server stops before the answer is complete; try again soon";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_stopping", message)
     }
 
     /// The key was revoked while its answer was on the way.
-    pub(super) fn revoked() -> Self {
+    pub(in crate::http) fn revoked() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "invalid_api_key", "the key was revoked")
     }
 
     /// After a disturbance the model wrote something else than what was already sent.
-    pub(super) fn begun_anew() -> Self {
+    pub(in crate::http) fn begun_anew() -> Self {
         let message = "the answer was interrupted and begun anew; ask again";
         Self::new(StatusCode::BAD_GATEWAY, "answer_begun_anew", message)
     }
 
-    pub(super) fn cancelled() -> Self {
+    pub(in crate::http) fn cancelled() -> Self {
         Self::conflict("run_cancelled", "the run was cancelled before it was complete")
     }
 
-    pub(super) fn quarantined(reason: &str) -> Self {
+    pub(in crate::http) fn quarantined(reason: &str) -> Self {
         let message = format!("{reason}: it waits for a person to try it again or to discard it");
         let failure = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "run_quarantined", message);
         Self { repeat: Repeat::Useless, ..failure }
     }
 
     /// What became of a run that failed, by its stable code.
-    pub(super) fn of_run(code: String, message: String) -> Self {
+    pub(in crate::http) fn of_run(code: String, message: String) -> Self {
         let (status, repeat) = match code.as_str() {
             "model_rate_limited" => (StatusCode::TOO_MANY_REQUESTS, Repeat::AsUsual),
             "model_refused" => (StatusCode::BAD_REQUEST, Repeat::AsUsual),
@@ -118,13 +136,27 @@ impl Failure {
         Self { repeat, ..Self::new(status, code, message) }
     }
 
+    /// The same refusal for the doors that answer with problem documents.
+    pub(in crate::http) fn into_problem(self) -> Problem {
+        let code = match self.code {
+            Cow::Borrowed("invalid_api_key") => "unauthorized",
+            Cow::Borrowed(code) => code,
+            Cow::Owned(code) => RUN_CODES.iter().copied().find(|known| *known == code).unwrap_or("run_failed"),
+        };
+        let detail = match self.param {
+            Some(param) => format!("{param}: {}", self.message).into(),
+            None => self.message,
+        };
+        Problem::new(self.status, code, detail)
+    }
+
     /// Names the run in the headers of the answer.
-    pub(super) fn in_run(self, thread: ThreadId, run: RunId) -> Self {
+    pub(in crate::http) fn in_run(self, thread: ThreadId, run: RunId) -> Self {
         Self { run: Some((thread, run)), ..self }
     }
 
     /// The body, which is also the last event of a stream that fails.
-    pub(super) fn body(&self) -> String {
+    pub(in crate::http) fn body(&self) -> String {
         let kind = match self.status.as_u16() {
             401 => "authentication_error",
             403 => "permission_error",

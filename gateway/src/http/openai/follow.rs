@@ -1,22 +1,12 @@
-//! One run as it goes: what is live from the hub, what was missed from the store. Whoever listens
-//! hears each event of the run once and in order.
+//! One run as a response of this door is made of it: the text that its caller sees, and what ends it.
 
-use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::Pin;
-
-use adjutant_core::ids::{RunId, ThreadId};
-use adjutant_core::limits;
 use adjutant_core::message::Role;
 use adjutant_core::model::Usage;
-use adjutant_core::scope::Owner;
-use adjutant_engine::engine::Engine;
-use adjutant_engine::events::event::{Event, EventBody, FinishedOutcome, Live, RunStateName};
-use adjutant_engine::events::hub::{Interest, Subscription};
-use adjutant_engine::events::replay;
+use adjutant_engine::events::event::{Event, EventBody, FinishedOutcome, RunStateName};
 
 use super::failure::Failure;
 use super::visible::{Grown, Visible};
+use crate::http::following::{Cut, Following, Happened, Place};
 
 /// What a response is made of.
 #[derive(Debug)]
@@ -31,122 +21,32 @@ pub(super) enum Heard {
     Cut(Failure),
 }
 
-/// Whose run, and where it is.
-#[derive(Clone)]
-pub(super) struct Place {
-    pub(super) engine: Engine,
-    pub(super) owner: Owner,
-    pub(super) thread: ThreadId,
-    pub(super) run: RunId,
-}
-
 pub(super) struct Follower {
-    place: Place,
-    subscription: Subscription,
-    /// The number of the newest event that was heard of.
-    seen: i64,
-    /// There may be newer events in the store than were heard of.
-    behind: bool,
-    events: VecDeque<Event>,
+    following: Following,
     visible: Visible,
-    revoked: Pin<Box<dyn Future<Output = ()> + Send>>,
-}
-
-impl Place {
-    pub(super) fn subscribe(&self) -> Subscription {
-        self.engine.hub().subscribe(&self.owner, Interest::Run(self.run))
-    }
 }
 
 impl Follower {
-    /// Hears what comes after event `seen`. `subscription` is older than that; else see
-    /// [`Follower::late`].
-    pub(super) fn new(
-        place: Place,
-        subscription: Subscription,
-        seen: i64,
-        revoked: impl Future<Output = ()> + Send + 'static,
-    ) -> Self {
-        Self {
-            place,
-            subscription,
-            seen,
-            behind: false,
-            events: VecDeque::new(),
-            visible: Visible::default(),
-            revoked: Box::pin(revoked),
-        }
-    }
-
-    /// The subscription began late: reads the store first.
-    pub(super) fn late(mut self) -> Self {
-        self.behind = true;
-        self
+    pub(super) fn new(following: Following) -> Self {
+        Self { following, visible: Visible::default() }
     }
 
     pub(super) fn place(&self) -> &Place {
-        &self.place
+        self.following.place()
     }
 
     /// What comes next. May be dropped and called again; nothing is lost.
     pub(super) async fn next(&mut self) -> Heard {
         loop {
-            if let Some(event) = self.events.pop_front() {
-                match self.read(&event) {
-                    Some(heard) => return heard,
-                    None => continue,
-                }
-            }
-            if self.behind {
-                if let Err(failure) = self.catch_up().await {
-                    return Heard::Cut(failure);
-                }
-                continue;
-            }
-            let stopping = self.place.engine.supervisor().stopping().clone();
-            tokio::select! {
-                biased;
-                live = self.subscription.next() => match live {
-                    Some(Live::Delta(delta)) => {
-                        if let Some(heard) = told(self.visible.piece(&delta)) {
-                            return heard;
-                        }
-                    }
-                    Some(Live::Durable { events, .. }) => self.take(events.iter().cloned()),
-                    // A client that reads slowly, or a hint that was lost: the store has it all.
-                    None => {
-                        self.subscription = self.place.subscribe();
-                        self.behind = true;
-                    }
-                },
-                () = &mut self.revoked => return Heard::Cut(Failure::revoked()),
-                () = stopping.cancelled() => return Heard::Cut(Failure::stopping()),
-                // Another replica may have the run, and its hint may be lost.
-                () = tokio::time::sleep(limits::STREAM_KEEP_ALIVE) => self.behind = true,
-            }
-        }
-    }
-
-    async fn catch_up(&mut self) -> Result<(), Failure> {
-        let (thread, seen) = (self.place.thread, self.seen);
-        let page = self
-            .place
-            .engine
-            .store()
-            .scoped(&self.place.owner, async |tx| replay::page(tx, thread, seen).await)
-            .await?;
-        self.behind = i64::try_from(page.len()).is_ok_and(|read| read >= limits::REPLAY_PAGE);
-        self.take(page.into_iter());
-        Ok(())
-    }
-
-    fn take(&mut self, events: impl Iterator<Item = Event>) {
-        for event in events {
-            if event.seq > self.seen {
-                self.seen = event.seq;
-                if event.run_id == Some(self.place.run) {
-                    self.events.push_back(event);
-                }
+            let heard = match self.following.next().await {
+                Happened::Piece(delta) => told(self.visible.piece(&delta)),
+                Happened::Event(event) => self.read(&event),
+                Happened::Cut(Cut::Revoked) => Some(Heard::Cut(Failure::revoked())),
+                Happened::Cut(Cut::Stopping) => Some(Heard::Cut(Failure::stopping())),
+                Happened::Cut(Cut::Store(error)) => Some(Heard::Cut(error.into())),
+            };
+            if let Some(heard) = heard {
+                return heard;
             }
         }
     }

@@ -14,14 +14,14 @@ const IDEMPOTENCY: HeaderName = HeaderName::from_static("idempotency-key");
 const CLIENT_ID_PREFIX: &str = "openai:";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Asked {
-    pub(super) thread: Option<ThreadId>,
+pub(in crate::http) struct Asked {
+    pub(in crate::http) thread: Option<ThreadId>,
     /// The `Idempotency-Key` as a client message id.
-    pub(super) client_message_id: Option<String>,
+    pub(in crate::http) client_message_id: Option<String>,
 }
 
 impl Asked {
-    pub(super) fn read(headers: &HeaderMap) -> Result<Self, Failure> {
+    pub(in crate::http) fn read(headers: &HeaderMap) -> Result<Self, Failure> {
         let thread = single(headers, &THREAD)?
             .map(|text| text.trim().parse().map_err(|_| Failure::invalid("X-Thread-Id", "X-Thread-Id is no thread id")))
             .transpose()?;
@@ -44,7 +44,7 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
 }
 
 /// Tells the client where its answer comes from.
-pub(super) fn name_run(headers: &mut HeaderMap, thread: ThreadId, run: RunId) {
+pub(in crate::http) fn name_run(headers: &mut HeaderMap, thread: ThreadId, run: RunId) {
     for (name, id) in [(THREAD, thread.to_string()), (RUN, run.to_string())] {
         if let Ok(value) = HeaderValue::from_str(&id) {
             headers.insert(name, value);

@@ -19,14 +19,14 @@ const WORD_LONGEST: usize = 256;
 
 /// One message of the request, read and checked by itself.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Entry {
-    pub(super) body: Body,
+pub(in crate::http) struct Entry {
+    pub(in crate::http) body: Body,
     /// Where it stands in the request.
     index: usize,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Body {
+pub(in crate::http) enum Body {
     System(String),
     User(String),
     Assistant { text: String, calls: Vec<Called> },
@@ -35,14 +35,14 @@ pub(super) enum Body {
 
 /// A call as the history has it.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Called {
+pub(in crate::http) struct Called {
     id: String,
     name: String,
     arguments: Value,
 }
 
 /// Reads and checks each message, and that the last one can be answered.
-pub(super) fn read(messages: Vec<ChatMessage>) -> Result<Vec<Entry>, Failure> {
+pub(in crate::http) fn read(messages: Vec<ChatMessage>) -> Result<Vec<Entry>, Failure> {
     let entries = messages.into_iter().enumerate().map(|(index, message)| read_one(index, message));
     let entries: Vec<Entry> = entries.collect::<Result<_, _>>()?;
     match entries.last() {
@@ -61,7 +61,7 @@ impl Entry {
 }
 
 /// The results at the end of the request: what tools of the caller answered.
-pub(super) fn trailing_results(entries: &[Entry]) -> Vec<(&str, &str)> {
+pub(in crate::http) fn trailing_results(entries: &[Entry]) -> Vec<(&str, &str)> {
     let trailing = entries.iter().rev().map_while(|entry| match &entry.body {
         Body::Tool { id, text } => Some((id.as_str(), text.as_str())),
         Body::System(_) | Body::User(_) | Body::Assistant { .. } => None,
@@ -72,7 +72,7 @@ pub(super) fn trailing_results(entries: &[Entry]) -> Vec<(&str, &str)> {
 }
 
 /// The entries as messages of a thread. Every call gets a fresh id; its result follows it there.
-pub(super) fn drafts(entries: Vec<Entry>) -> Result<Vec<Draft>, Failure> {
+pub(in crate::http) fn drafts(entries: Vec<Entry>) -> Result<Vec<Draft>, Failure> {
     let mut open: HashMap<String, (ToolCallId, String)> = HashMap::new();
     let mut drafts = Vec::with_capacity(entries.len());
     for entry in entries {
@@ -106,7 +106,7 @@ pub(super) fn drafts(entries: Vec<Entry>) -> Result<Vec<Draft>, Failure> {
     Ok(drafts)
 }
 
-fn read_one(index: usize, message: ChatMessage) -> Result<Entry, Failure> {
+pub(in crate::http) fn read_one(index: usize, message: ChatMessage) -> Result<Entry, Failure> {
     let path = |field: &str| format!("messages[{index}].{field}");
     let text = message.content.map(|content| text_of(content, &path("content"))).transpose()?;
     let calls = message.tool_calls.map(|calls| calls.0).unwrap_or_default();

@@ -65,7 +65,7 @@ fn refuse_other_forms(request: &ChatRequest) -> Result<(), Failure> {
 }
 
 /// The caller's tools as they are offered to the model.
-fn specs(tools: Vec<Tool>) -> Result<Vec<ToolSpec>, Failure> {
+pub(in crate::http) fn specs(tools: Vec<Tool>) -> Result<Vec<ToolSpec>, Failure> {
     let mut names = HashSet::new();
     let mut bytes = 0;
     let mut specs = Vec::with_capacity(tools.len());

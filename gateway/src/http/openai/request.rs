@@ -16,107 +16,107 @@ use serde_json::value::RawValue;
 use super::failure::Failure;
 
 #[derive(Debug, Deserialize)]
-pub(super) struct ChatRequest {
-    pub(super) model: String,
-    pub(super) messages: Bounded<ChatMessage, { limits::OPENAI_MESSAGES }>,
-    pub(super) stream: Option<bool>,
-    pub(super) stream_options: Option<StreamOptions>,
-    pub(super) temperature: Option<f64>,
-    pub(super) max_tokens: Option<u32>,
-    pub(super) max_completion_tokens: Option<u32>,
-    pub(super) tools: Option<Bounded<Tool, { limits::CALLER_TOOLS }>>,
-    pub(super) tool_choice: Option<Word>,
-    pub(super) n: Option<u32>,
-    pub(super) logprobs: Option<bool>,
-    pub(super) stop: Option<Stop>,
-    pub(super) response_format: Option<Typed>,
-    pub(super) modalities: Option<Bounded<String, 8>>,
-    pub(super) functions: Option<IgnoredAny>,
-    pub(super) function_call: Option<IgnoredAny>,
+pub(in crate::http) struct ChatRequest {
+    pub(in crate::http) model: String,
+    pub(in crate::http) messages: Bounded<ChatMessage, { limits::OPENAI_MESSAGES }>,
+    pub(in crate::http) stream: Option<bool>,
+    pub(in crate::http) stream_options: Option<StreamOptions>,
+    pub(in crate::http) temperature: Option<f64>,
+    pub(in crate::http) max_tokens: Option<u32>,
+    pub(in crate::http) max_completion_tokens: Option<u32>,
+    pub(in crate::http) tools: Option<Bounded<Tool, { limits::CALLER_TOOLS }>>,
+    pub(in crate::http) tool_choice: Option<Word>,
+    pub(in crate::http) n: Option<u32>,
+    pub(in crate::http) logprobs: Option<bool>,
+    pub(in crate::http) stop: Option<Stop>,
+    pub(in crate::http) response_format: Option<Typed>,
+    pub(in crate::http) modalities: Option<Bounded<String, 8>>,
+    pub(in crate::http) functions: Option<IgnoredAny>,
+    pub(in crate::http) function_call: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct StreamOptions {
-    pub(super) include_usage: Option<bool>,
+pub(in crate::http) struct StreamOptions {
+    pub(in crate::http) include_usage: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct ChatMessage {
-    pub(super) role: String,
-    pub(super) content: Option<Content>,
-    pub(super) tool_calls: Option<Bounded<ToolCall, { limits::CALLER_TOOLS }>>,
-    pub(super) tool_call_id: Option<String>,
+pub(in crate::http) struct ChatMessage {
+    pub(in crate::http) role: String,
+    pub(in crate::http) content: Option<Content>,
+    pub(in crate::http) tool_calls: Option<Bounded<ToolCall, { limits::CALLER_TOOLS }>>,
+    pub(in crate::http) tool_call_id: Option<String>,
 }
 
 /// Text, or a list of parts of which only text is taken.
 #[derive(Debug)]
-pub(super) enum Content {
+pub(in crate::http) enum Content {
     Text(String),
     Parts(Vec<ContentPart>),
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct ContentPart {
+pub(in crate::http) struct ContentPart {
     #[serde(rename = "type")]
-    pub(super) kind: String,
-    pub(super) text: Option<String>,
-    pub(super) refusal: Option<String>,
+    pub(in crate::http) kind: String,
+    pub(in crate::http) text: Option<String>,
+    pub(in crate::http) refusal: Option<String>,
 }
 
 /// A call in the history, as this door or another service once answered it.
 #[derive(Debug, Deserialize)]
-pub(super) struct ToolCall {
-    pub(super) id: String,
-    pub(super) function: Option<CalledFunction>,
+pub(in crate::http) struct ToolCall {
+    pub(in crate::http) id: String,
+    pub(in crate::http) function: Option<CalledFunction>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct CalledFunction {
-    pub(super) name: String,
+pub(in crate::http) struct CalledFunction {
+    pub(in crate::http) name: String,
     #[serde(default)]
-    pub(super) arguments: String,
+    pub(in crate::http) arguments: String,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Tool {
+pub(in crate::http) struct Tool {
     #[serde(rename = "type")]
-    pub(super) kind: String,
-    pub(super) function: Option<Function>,
+    pub(in crate::http) kind: String,
+    pub(in crate::http) function: Option<Function>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Function {
-    pub(super) name: String,
-    pub(super) description: Option<String>,
+pub(in crate::http) struct Function {
+    pub(in crate::http) name: String,
+    pub(in crate::http) description: Option<String>,
     /// Unread, so that its size is known before it is taken apart.
-    pub(super) parameters: Option<Box<RawValue>>,
+    pub(in crate::http) parameters: Option<Box<RawValue>>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Typed {
+pub(in crate::http) struct Typed {
     #[serde(rename = "type")]
-    pub(super) kind: String,
+    pub(in crate::http) kind: String,
 }
 
 /// A word, or an object that says more.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Word {
+pub(in crate::http) enum Word {
     Plain(String),
     Object,
 }
 
 /// Words at which the model should stop; only whether there are any counts.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Stop {
-    pub(super) is_empty: bool,
+pub(in crate::http) struct Stop {
+    pub(in crate::http) is_empty: bool,
 }
 
 /// A list that is refused while it is read when it has more than `MAX` entries.
 #[derive(Debug)]
-pub(super) struct Bounded<T, const MAX: usize>(pub(super) Vec<T>);
+pub(in crate::http) struct Bounded<T, const MAX: usize>(pub(in crate::http) Vec<T>);
 
 /// Reads a request's body.
-pub(super) fn parse(body: &[u8]) -> Result<ChatRequest, Failure> {
+pub(in crate::http) fn parse(body: &[u8]) -> Result<ChatRequest, Failure> {
     let text = str::from_utf8(body).map_err(|_| unreadable("the body is not UTF-8"))?;
     let mut json = serde_json::Deserializer::from_str(text);
     let request = serde_path_to_error::deserialize(&mut json).map_err(|error| {

@@ -10,6 +10,7 @@ use adjutant_core::ids::{RunId, ThreadId};
 use adjutant_core::model::Usage;
 use adjutant_core::scope::Owner;
 use adjutant_engine::engine::Engine;
+use adjutant_engine::events::event::{EventBody, RunStateName};
 use adjutant_engine::events::hub::Interest;
 use adjutant_engine::runs::control::ControlError;
 use adjutant_engine::runs::submission::{RunRequest, Submission, Target};
@@ -18,7 +19,7 @@ use tokio::sync::oneshot;
 
 use super::calls::{self, Awaited};
 use super::failure::Failure;
-use super::follow::{Follower, Heard, Place};
+use super::follow::Follower;
 use super::guard::Watch;
 use super::headers::Asked;
 use super::history::{self, Entry};
@@ -26,6 +27,7 @@ use super::telling::Telling;
 use super::thread;
 use crate::app::App;
 use crate::auth::extract::UserScope;
+use crate::http::following::{Following, Happened, Place};
 
 /// A request that was read and checked by itself.
 pub(super) struct Order {
@@ -36,32 +38,45 @@ pub(super) struct Order {
 }
 
 /// What every way to a run needs.
-struct Starting<'a> {
+pub(in crate::http) struct Starting<'a> {
     app: &'a App,
-    engine: Engine,
-    owner: Owner,
+    pub(in crate::http) engine: Engine,
+    pub(in crate::http) owner: Owner,
     user: UserScope,
     /// The run is of use to this request alone.
     is_private: bool,
+}
+
+/// A run that is listened to.
+pub(in crate::http) struct Started {
+    pub(in crate::http) following: Following,
+    watch: Watch,
+    /// What the run had used before.
+    pub(in crate::http) before: Usage,
+}
+
+impl From<Started> for Telling {
+    fn from(started: Started) -> Self {
+        Self::new(Follower::new(started.following), started.watch, started.before)
+    }
 }
 
 pub(super) async fn start(app: &App, order: Order) -> Result<Telling, Failure> {
     let Order { user, asked, entries, request } = order;
     // Who names a thread or a key can come back for the answer.
     let is_private = asked.thread.is_none() && asked.client_message_id.is_none();
-    let owner = user.scope.owner();
-    let starting = Starting { app, engine: app.engine().clone(), owner, user, is_private };
+    let starting = Starting { is_private, ..Starting::new(app, user) };
     if let Some(id) = asked.client_message_id.as_deref()
-        && let Some(telling) = starting.repeat(id).await?
+        && let Some(started) = starting.repeat(id).await?
     {
-        return Ok(telling);
+        return Ok(started.into());
     }
     if let Some(awaited) = calls::awaited(&starting.engine, &starting.owner, &entries).await? {
         if asked.thread.is_some_and(|thread| thread != awaited.thread) {
             return Err(thread::parted("the thread does not wait for these tool results"));
         }
-        if let Some(telling) = starting.go_on(awaited).await? {
-            return Ok(telling);
+        if let Some(started) = starting.go_on(awaited).await? {
+            return Ok(started.into());
         }
     }
     let (target, entries) = match asked.thread {
@@ -79,11 +94,17 @@ pub(super) async fn start(app: &App, order: Order) -> Result<Telling, Failure> {
         client_message_id: asked.client_message_id,
         request,
     };
-    starting.submit(submission).await
+    Ok(starting.submit(submission).await?.into())
 }
 
-impl Starting<'_> {
-    async fn submit(&self, submission: Submission) -> Result<Telling, Failure> {
+impl<'a> Starting<'a> {
+    /// The run goes on without its client.
+    pub(in crate::http) fn new(app: &'a App, user: UserScope) -> Self {
+        let owner = user.scope.owner();
+        Self { app, engine: app.engine().clone(), owner, user, is_private: false }
+    }
+
+    pub(in crate::http) async fn submit(&self, submission: Submission) -> Result<Started, Failure> {
         let run = submission.run_id;
         let subscription = self.engine.hub().subscribe(&self.owner, Interest::Run(run));
         let (engine, scope, private) = (self.engine.clone(), self.user.scope.clone(), self.is_private);
@@ -93,31 +114,37 @@ impl Starting<'_> {
         })
         .await??;
         let place = self.place(accepted.thread_id, accepted.run_id);
-        if accepted.repeated {
-            return Ok(Telling::new(self.join(place, accepted.seq), watch, Usage::default()));
-        }
-        let follower = Follower::new(place, subscription, accepted.seq, self.revoked());
-        Ok(Telling::new(follower, watch, Usage::default()))
+        let following = if accepted.repeated {
+            self.join(place, accepted.seq)
+        } else {
+            Following::new(place, subscription, accepted.seq, self.revoked())
+        };
+        Ok(Started { following, watch, before: Usage::default() })
     }
 
     /// The run that an earlier request with this key began, from its beginning.
-    async fn repeat(&self, client_message_id: &str) -> Result<Option<Telling>, Failure> {
+    pub(in crate::http) async fn repeat(&self, client_message_id: &str) -> Result<Option<Started>, Failure> {
         let store = self.engine.store();
         let before = store.scoped(&self.owner, async |tx| runs::accepted_before(tx, client_message_id).await).await?;
         let Some(before) = before else { return Ok(None) };
-        let follower = self.join(self.place(before.thread_id, before.run_id), before.seq);
-        Ok(Some(Telling::new(follower, Watch::none(&self.engine, &self.owner), Usage::default())))
+        let following = self.join(self.place(before.thread_id, before.run_id), before.seq);
+        Ok(Some(self.started(following, Usage::default())))
+    }
+
+    /// A run that goes on without its client.
+    pub(in crate::http) fn started(&self, following: Following, before: Usage) -> Started {
+        Started { following, watch: Watch::none(&self.engine, &self.owner), before }
     }
 
     /// Listens to a run that may be going already.
-    fn join(&self, place: Place, seen: i64) -> Follower {
+    pub(in crate::http) fn join(&self, place: Place, seen: i64) -> Following {
         let subscription = place.subscribe();
-        Follower::new(place, subscription, seen, self.revoked()).late()
+        Following::new(place, subscription, seen, self.revoked()).late()
     }
 
     /// Hands the caller's results to the run that waits for them. `None`: somebody else was faster.
-    async fn go_on(&self, awaited: Awaited) -> Result<Option<Telling>, Failure> {
-        let mut follower = self.join(self.place(awaited.thread, awaited.run), awaited.seen);
+    pub(in crate::http) async fn go_on(&self, awaited: Awaited) -> Result<Option<Started>, Failure> {
+        let mut following = self.join(self.place(awaited.thread, awaited.run), awaited.seen);
         loop {
             let (engine, owner) = (self.engine.clone(), self.owner.clone());
             let private = self.is_private && awaited.is_hidden;
@@ -128,18 +155,18 @@ impl Starting<'_> {
             })
             .await?;
             match answered {
-                Ok(watch) => return Ok(Some(Telling::new(follower, watch, awaited.before))),
+                Ok(watch) => return Ok(Some(Started { following, watch, before: awaited.before })),
                 Err(ControlError::NotWaiting | ControlError::NotFound) => {}
                 Err(error) => return Err(error.into()),
             }
             // A person may have allowed another call of the run just now: it waits again when that is done.
-            if !self.is_open(&awaited).await? || !waits_again(&mut follower).await {
+            if !self.is_open(&awaited).await? || !waits_again(&mut following).await {
                 return Ok(None);
             }
         }
     }
 
-    fn place(&self, thread: ThreadId, run: RunId) -> Place {
+    pub(in crate::http) fn place(&self, thread: ThreadId, run: RunId) -> Place {
         Place { engine: self.engine.clone(), owner: self.owner.clone(), thread, run }
     }
 
@@ -151,19 +178,24 @@ impl Starting<'_> {
     }
 
     fn revoked(&self) -> impl Future<Output = ()> + Send + 'static {
-        self.app.keys().until_revoked(&self.user.identity.key_id)
+        self.app.keys().until_ended(&self.user.identity)
     }
 }
 
 /// Until the run waits; `false` when it ends instead.
-async fn waits_again(follower: &mut Follower) -> bool {
+async fn waits_again(following: &mut Following) -> bool {
     loop {
-        match follower.next().await {
-            Heard::Waits => return true,
-            Heard::Text(_) => {}
-            Heard::Finished(_) | Heard::Failed(_) | Heard::Cut(_) => return false,
+        match following.next().await {
+            Happened::Event(event) if event.body.is_waiting() => return true,
+            Happened::Event(event) if event.body.ends_run() || stands_still(&event.body) => return false,
+            Happened::Event(_) | Happened::Piece(_) => {}
+            Happened::Cut(_) => return false,
         }
     }
+}
+
+fn stands_still(body: &EventBody) -> bool {
+    matches!(body, EventBody::RunState { state: RunStateName::Quarantined, .. })
 }
 
 fn watch_over(engine: &Engine, owner: &Owner, run: RunId, is_private: bool) -> Watch {

@@ -10,13 +10,14 @@ use adjutant_store::tx::Tx;
 use adjutant_store::{ledger, runs, steps};
 
 use super::failure::Failure;
-use super::follow::{Follower, Heard, Place};
+use super::follow::{Follower, Heard};
 use super::guard::Watch;
 use super::visible::PART;
 use super::waiting::{self, CallerCall};
+use crate::http::following::Place;
 
 #[derive(Debug)]
-pub(super) enum Step {
+pub(in crate::http) enum Step {
     Text(String),
     End(Ending),
     Failed(Failure),
@@ -24,13 +25,13 @@ pub(super) enum Step {
 
 /// The end of a response that did not fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Ending {
-    pub(super) finish: &'static str,
-    pub(super) calls: Vec<CallerCall>,
-    pub(super) usage: Usage,
+pub(in crate::http) struct Ending {
+    pub(in crate::http) finish: &'static str,
+    pub(in crate::http) calls: Vec<CallerCall>,
+    pub(in crate::http) usage: Usage,
 }
 
-pub(super) struct Telling {
+pub(in crate::http) struct Telling {
     pub(super) follower: Follower,
     watch: Watch,
     /// What the run had used before this response began.
@@ -47,7 +48,7 @@ impl Telling {
         Self { follower, watch, before, holds_text: false, heard: None, ending: None }
     }
 
-    pub(super) async fn step(&mut self) -> Step {
+    pub(in crate::http) async fn step(&mut self) -> Step {
         loop {
             if let Some(ending) = self.ending.take() {
                 self.watch.release();
@@ -118,7 +119,7 @@ async fn read(tx: &mut Tx, run: RunId) -> Result<(Run, Vec<LedgerRow>), StoreErr
     Ok((runs::load(tx, run).await?, ledger::of_run(tx, run).await?))
 }
 
-fn less(usage: Usage, before: Usage) -> Usage {
+pub(in crate::http) fn less(usage: Usage, before: Usage) -> Usage {
     Usage {
         input_tokens: usage.input_tokens.saturating_sub(before.input_tokens),
         output_tokens: usage.output_tokens.saturating_sub(before.output_tokens),

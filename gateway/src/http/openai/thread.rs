@@ -28,7 +28,7 @@ struct Tip {
 
 /// What is to be appended to the thread. A run that is going there will be waited for; one that waits
 /// itself is told of, because nothing would be answered before it.
-pub(super) async fn new_entries(
+pub(in crate::http) async fn new_entries(
     engine: &Engine,
     owner: &Owner,
     thread: ThreadId,

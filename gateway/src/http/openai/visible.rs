@@ -5,11 +5,11 @@ use adjutant_core::ids::MessageId;
 use adjutant_engine::events::event::Delta;
 
 /// Between the answers of two model calls.
-pub(super) const PART: &str = "\n\n";
+pub(in crate::http) const PART: &str = "\n\n";
 
 /// How the visible text goes on.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Grown {
+pub(in crate::http) enum Grown {
     Nothing,
     By(String),
     /// The model wrote something else than what was already shown.
@@ -17,7 +17,7 @@ pub(super) enum Grown {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Visible {
+pub(in crate::http) struct Visible {
     /// Text of an earlier message was shown.
     holds_text: bool,
     message: Option<MessageId>,
@@ -33,7 +33,7 @@ pub(super) struct Visible {
 
 impl Visible {
     /// A piece that the model wrote just now.
-    pub(super) fn piece(&mut self, delta: &Delta) -> Grown {
+    pub(in crate::http) fn piece(&mut self, delta: &Delta) -> Grown {
         self.turn_to(delta.message);
         if delta.attempt != self.attempt {
             self.attempt = delta.attempt;
@@ -56,7 +56,7 @@ impl Visible {
     }
 
     /// The whole message, as it was kept.
-    pub(super) fn answer(&mut self, message: MessageId, text: &str) -> Grown {
+    pub(in crate::http) fn answer(&mut self, message: MessageId, text: &str) -> Grown {
         self.turn_to(message);
         self.complete(text)
     }
@@ -89,7 +89,7 @@ impl Visible {
 }
 
 /// The same text from whole messages.
-pub(super) fn joined<'a>(answers: impl IntoIterator<Item = &'a str>) -> String {
+pub(in crate::http) fn joined<'a>(answers: impl IntoIterator<Item = &'a str>) -> String {
     answers.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(PART)
 }
 

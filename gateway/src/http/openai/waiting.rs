@@ -6,21 +6,21 @@ use adjutant_store::ledger::{CallState, LedgerRow, Target};
 
 /// A call that the caller has to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct CallerCall {
-    pub(super) id: ToolCallId,
-    pub(super) name: String,
+pub(in crate::http) struct CallerCall {
+    pub(in crate::http) id: ToolCallId,
+    pub(in crate::http) name: String,
     /// A JSON object as text.
-    pub(super) arguments: String,
+    pub(in crate::http) arguments: String,
 }
 
 /// The open calls among the rows of a run that are the caller's.
-pub(super) fn with_caller(rows: &[LedgerRow]) -> Vec<CallerCall> {
+pub(in crate::http) fn with_caller(rows: &[LedgerRow]) -> Vec<CallerCall> {
     let open = rows.iter().filter(|row| row.target == Target::Caller && row.state == CallState::Planned);
     open.map(|row| CallerCall { id: row.id, name: row.name.clone(), arguments: row.arguments.to_string() }).collect()
 }
 
 /// What a person has to decide before the run goes on, if anything.
-pub(super) fn consent(run: RunId, rows: &[LedgerRow]) -> Option<String> {
+pub(in crate::http) fn consent(run: RunId, rows: &[LedgerRow]) -> Option<String> {
     let asking = rows.iter().filter(|row| row.state == CallState::Asking);
     let names: Vec<&str> = asking.map(|row| row.name.as_str()).collect();
     if names.is_empty() {
@@ -36,19 +36,19 @@ pub(super) fn consent(run: RunId, rows: &[LedgerRow]) -> Option<String> {
 const NOTICE: &str = "I need your consent";
 
 /// The run whose notice ends this text.
-pub(super) fn notice_in(text: &str) -> Option<RunId> {
+pub(in crate::http) fn notice_in(text: &str) -> Option<RunId> {
     let notice = &text[text.rfind(NOTICE)?..];
     let id = notice.trim_end().strip_suffix('.')?.rsplit("Run ").next()?;
     id.parse().ok()
 }
 
 /// A call's id as the caller sees it.
-pub(super) fn shown(id: ToolCallId) -> String {
+pub(in crate::http) fn shown(id: ToolCallId) -> String {
     format!("call_{}", id.as_uuid().simple())
 }
 
 /// The id of a call of ours. `None`: it has not our form.
-pub(super) fn parse(text: &str) -> Option<ToolCallId> {
+pub(in crate::http) fn parse(text: &str) -> Option<ToolCallId> {
     let id = text.strip_prefix("call_").filter(|id| id.len() == 32)?;
     id.parse().ok()
 }
