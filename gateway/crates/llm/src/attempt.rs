@@ -134,6 +134,12 @@ impl Attempt {
         self.tap.lock().reader.has_begun()
     }
 
+    /// It ended before anything came, and without its terminal marker.
+    pub(crate) fn is_over_without_a_word(&self) -> bool {
+        let tapped = self.tap.lock();
+        self.ended && !tapped.reader.has_begun() && !tapped.reader.is_whole()
+    }
+
     /// The answer, after [`Progress::Ended`].
     /// `mark` names the provider in what it takes back.
     pub(crate) fn finish(self, asked: &str, mark: &str) -> Result<ModelAnswer, Failure> {

@@ -204,6 +204,10 @@ impl Inner {
         let stream = response.map_err(|error| failure::transport(error, &self.redactor))?.stream;
         let mut attempt = Attempt::new(stream, tap, self.redactor.clone(), self.timeouts);
         while attempt.advance().await? == Progress::More && !attempt.has_begun() {}
+        if attempt.is_over_without_a_word() {
+            // Nobody has heard anything yet: whoever is asked next may do better.
+            return Err(attempt.finish(asked, &self.mark).err().unwrap_or_else(Failure::truncated));
+        }
         Ok(attempt)
     }
 

@@ -160,7 +160,7 @@ fn unpaired(body: &Value) -> Vec<String> {
     let mut open: Vec<String> = Vec::new();
     let mut faults = Vec::new();
     for message in body["messages"].as_array().into_iter().flatten() {
-        if message["role"] == "tool" {
+        if message["role"] == "tool" && message.get("tool_call_id").is_some() {
             let id = message["tool_call_id"].as_str().unwrap_or_default();
             match open.iter().position(|call| call == id) {
                 Some(place) => drop(open.remove(place)),
@@ -169,7 +169,9 @@ fn unpaired(body: &Value) -> Vec<String> {
             continue;
         }
         faults.extend(open.drain(..).map(|id| format!("call without a result: {id:?}")));
-        for call in message["tool_calls"].as_array().into_iter().flatten() {
+        // Ollama's calls have no ids.
+        let with_id = |call: &&Value| call.get("id").is_some();
+        for call in message["tool_calls"].as_array().into_iter().flatten().filter(with_id) {
             let id = call["id"].as_str().unwrap_or_default().to_owned();
             if id.is_empty() || open.contains(&id) {
                 faults.push(format!("unfit call id: {id:?}"));

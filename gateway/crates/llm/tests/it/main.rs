@@ -10,10 +10,13 @@
 mod answers;
 mod cuts;
 mod fake;
+mod formats;
 mod http_errors;
+mod judge;
 mod load;
 mod peer;
 mod requests;
+mod router;
 mod secrets;
 mod setup;
 mod support;

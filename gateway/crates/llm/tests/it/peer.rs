@@ -8,6 +8,7 @@ use adjutant_core::ids::ToolCallId;
 use adjutant_core::message::{ForeignText, OutcomeKind, Part, Role, ToolCallPart, ToolResultPart};
 use adjutant_core::model::{LlmClient, ModelAnswer, ModelErrorKind, ModelRequest, StopReason, Usage};
 use adjutant_llm::router::Router;
+use adjutant_llm::settings::{Provider, Settings};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -52,6 +53,14 @@ impl Peer {
         Self { base_url: format!("{address}/v1"), _process: process }
     }
 
+    fn speaking(&self, provider: Provider) -> Router {
+        let base_url = match provider {
+            Provider::Ollama => self.base_url.trim_end_matches("/v1").to_owned(),
+            Provider::OpenAi | Provider::Anthropic => self.base_url.clone(),
+        };
+        alone(Settings { provider, ..settings(&base_url) })
+    }
+
     fn client(&self) -> Router {
         alone(settings(&self.base_url))
     }
@@ -67,7 +76,8 @@ fn calls(answer: &ModelAnswer) -> Vec<(&str, &str, Value)> {
 
 /// The request that follows an answer whose calls have all been made.
 fn with_results(mut request: ModelRequest, answer: &ModelAnswer) -> ModelRequest {
-    let mut parts = vec![Part::text(&answer.text)];
+    let mut parts: Vec<Part> = answer.thinking.iter().cloned().map(Part::Thinking).collect();
+    parts.push(Part::text(&answer.text));
     let mut results = Vec::new();
     for call in &answer.calls {
         let (id, provider_id, name) = (ToolCallId::new(), call.provider_id.clone(), call.name.clone());
@@ -167,4 +177,38 @@ async fn the_peers_faults_have_their_kinds() {
 async fn the_peer_passes_the_check() {
     let peer = Peer::start().await;
     assert!(peer.client().check().await.remove(0).1.unwrap().starts_with("the model provider answers"));
+}
+
+#[tokio::test]
+async fn the_peer_speaks_the_other_formats_too() {
+    let peer = Peer::start().await;
+    for provider in [Provider::Anthropic, Provider::Ollama] {
+        let client = peer.speaking(provider);
+        let hello = tell(&client, "hello").await.answer();
+        assert!(hello.text.contains("the cat 🐈 are here"), "{provider:?}");
+        let thought = tell(&client, "think first").await;
+        assert_eq!(thought.end.as_ref().unwrap().text, "Thought through.", "{provider:?}");
+        // The peer's Ollama keeps its thinking to itself.
+        if provider == Provider::Anthropic {
+            assert_eq!(thought.thought, "Let me think about this. It is a test.");
+            assert!(thought.answer().thinking[0].signature.is_some(), "the peer signs what it thinks");
+        }
+        let request = ask("echo three things");
+        let answer = read(client.stream(request.clone())).await.answer();
+        let messages: Vec<_> = answer.calls.iter().map(|call| call.arguments.clone().unwrap()).collect();
+        let echo = |message: &str| json!({"message": message});
+        assert_eq!(messages, [echo("one"), echo("two"), echo("three")], "{provider:?}");
+        let answer = read(client.stream(with_results(request, &answer))).await.answer();
+        assert_eq!(answer.text, "Echoed one, two and three.", "{provider:?}");
+        assert!(client.check().await.remove(0).1.is_ok(), "{provider:?}");
+        for (words, kind) in [
+            ("key refused", ModelErrorKind::Unauthorized),
+            ("model unknown", ModelErrorKind::Refused),
+            ("overloaded", ModelErrorKind::Unavailable),
+            ("cut off early", ModelErrorKind::Truncated),
+            ("cut off in a call", ModelErrorKind::Truncated),
+        ] {
+            assert_eq!(tell(&client, words).await.kind(), kind, "{provider:?} {words}");
+        }
+    }
 }

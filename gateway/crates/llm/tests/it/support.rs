@@ -63,6 +63,7 @@ pub(crate) fn ask(words: &str) -> ModelRequest {
 
 /// The text that was relayed, and how the stream ended.
 pub(crate) struct Told {
+    pub(crate) thought: String,
     pub(crate) relayed: String,
     pub(crate) end: Result<ModelAnswer, ModelError>,
 }
@@ -83,17 +84,18 @@ impl Told {
 pub(crate) async fn read(mut stream: BoxStream<'static, Result<ModelEvent, ModelError>>) -> Told {
     soon(async move {
         let mut relayed = String::new();
+        let mut thought = String::new();
         let mut end = None;
         while let Some(event) = stream.next().await {
             assert!(end.is_none(), "nothing comes after the end");
             match event {
                 Ok(ModelEvent::TextDelta(text)) => relayed.push_str(&text),
-                Ok(ModelEvent::ThinkingDelta(_)) => {}
+                Ok(ModelEvent::ThinkingDelta(text)) => thought.push_str(&text),
                 Ok(ModelEvent::Finished(answer)) => end = Some(Ok(answer)),
                 Err(error) => end = Some(Err(error)),
             }
         }
-        Told { relayed, end: end.expect("an end") }
+        Told { thought, relayed, end: end.expect("an end") }
     })
     .await
 }
