@@ -51,7 +51,7 @@ fn ollama_whole() -> String {
         json!({"model": "qwen3", "message": {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": {"x": 1}}}]}, "done": false}),
         json!({"model": "qwen3", "message": {"role": "assistant", "content": ""}, "done": true, "done_reason": "stop", "prompt_eval_count": 3, "eval_count": 9}),
     ];
-    lines.iter().map(|line| format!("{line}\n")).collect()
+    lines.iter().map(|line| format!("{line}\n")).collect::<Vec<_>>().concat()
 }
 
 async fn told(provider: Provider, steps: Vec<Step>) -> Told {
@@ -257,7 +257,7 @@ async fn reasoning_of_compatible_servers_is_shown_and_goes_back_within_the_turn(
     let chunk = |delta: Value| json!({"model": "r1", "choices": [{"index": 0, "delta": delta, "finish_reason": null}]});
     let end = json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]});
     let events = [chunk(json!({"reasoning_content": "Hm."})), chunk(json!({"content": "Yes."})), end];
-    let text: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
+    let text = events.iter().map(|event| format!("data: {event}\n\n")).collect::<Vec<_>>().concat();
     let fake = Fake::start(vec![vec![stream_head(), send(text), Step::Close]]).await;
     let mark = format!("openai http://{}", fake.address);
     let told = read(alone(settings(&fake.base_url())).stream(conversation(&mark))).await;

@@ -208,6 +208,10 @@ async fn the_peer_speaks_the_other_formats_too() {
             ("cut off early", ModelErrorKind::Truncated),
             ("cut off in a call", ModelErrorKind::Truncated),
         ] {
+            // A call of Ollama's comes in one line, which the peer does not cut.
+            if (provider, words) == (Provider::Ollama, "cut off in a call") {
+                continue;
+            }
             assert_eq!(tell(&client, words).await.kind(), kind, "{provider:?} {words}");
         }
     }
