@@ -137,6 +137,7 @@ pub fn document() -> Value {
         }
     }
     let components = &mut document["components"];
+    components["schemas"].as_object_mut().into_iter().flatten().for_each(|(_, schema)| join_objects(schema));
     components["securitySchemes"] = json!({
         "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
         "bearer": {"type": "http", "scheme": "bearer"},
@@ -158,6 +159,28 @@ pub fn document() -> Value {
             json!({"description": refusal.meaning, "content": either, "headers": code});
     }
     document
+}
+
+/// Objects that are joined in one are written as one: closed ones would refuse each other's fields.
+fn join_objects(schema: &mut Value) {
+    let is_object = |part: &Value| part["type"] == "object" && part.get("$ref").is_none();
+    let Some(parts) = schema["allOf"].as_array().filter(|parts| parts.iter().all(is_object)).cloned() else { return };
+    let mut joined = json!({"type": "object", "properties": {}});
+    let mut required = Vec::new();
+    for part in &parts {
+        for (name, property) in part["properties"].as_object().into_iter().flatten() {
+            joined["properties"][name] = property.clone();
+        }
+        required.extend(part["required"].as_array().into_iter().flatten().cloned());
+        if let Some(closed) = part.get("additionalProperties") {
+            joined["additionalProperties"] = closed.clone();
+        }
+    }
+    joined["required"] = json!(required);
+    if let Some(description) = schema.get("description") {
+        joined["description"] = description.clone();
+    }
+    *schema = joined;
 }
 
 /// Adds to an operation what it shares with others; what its handler says of itself stays.

@@ -38,6 +38,7 @@ mod peers;
 mod profiles;
 mod proof_crash;
 mod proof_real_model;
+mod proof_schemathesis;
 mod replicas;
 mod rest;
 mod run_limits;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use adjutant::http::openapi::{covers, document};
+use adjutant::http::openapi::{covers, document, text};
 use adjutant::http::router::{Auth, ROUTES};
 use serde_json::Value;
 
@@ -72,6 +72,12 @@ fn every_reference_leads_somewhere() {
     for reference in found {
         assert!(document.pointer(reference.strip_prefix('#').unwrap()).is_some(), "{reference}");
     }
+}
+
+#[test]
+fn the_document_that_is_checked_in_is_the_one_that_is_served() {
+    let checked_in = include_str!("../../../docs/openapi.json");
+    assert!(checked_in == text(), "docs/openapi.json is out of date: run ./x openapi");
 }
 
 #[tokio::test]
