@@ -9,6 +9,7 @@ LIST_DELAY delays every tools/list by that many seconds.
 
 import asyncio
 import fcntl
+import hashlib
 import os
 import socket
 import sys
@@ -31,19 +32,22 @@ READS = ToolAnnotations(readOnlyHint=True, openWorldHint=False)
 WRITES = ToolAnnotations(readOnlyHint=False, destructiveHint=True, idempotentHint=False)
 
 
+def callers() -> dict:
+    headers = get_http_headers(include_all=True)
+    return {name: hashlib.sha256(headers.get(name, "").encode()).hexdigest() for name in ("x-user", "authorization")}
+
+
 @server.tool(annotations=READS)
 def whoami() -> dict:
-    """Who is calling, by the headers of this very request."""
-    headers = get_http_headers(include_all=True)
-    return {"x-user": headers.get("x-user"), "authorization": headers.get("authorization")}
+    """Who is calling, by the SHA-256 of the headers of this very request."""
+    return callers()
 
 
 @server.tool(annotations=READS)
 async def whoami_later(tag: str, delay: int) -> dict:
     """Who is calling, after so many milliseconds, with the caller's own tag."""
-    headers = get_http_headers(include_all=True)
     await asyncio.sleep(delay / 1000)
-    return {"x-user": headers.get("x-user"), "authorization": headers.get("authorization"), "tag": tag}
+    return {**callers(), "tag": tag}
 
 
 @server.tool(annotations=READS)

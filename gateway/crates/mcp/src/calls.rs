@@ -16,6 +16,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use crate::secrets::Secrets;
+
 /// A server's words on how far it is.
 const PROGRESS_CHARS: usize = 500;
 
@@ -29,23 +31,27 @@ pub(crate) struct Calls {
 /// One call of a tool, over all its rounds.
 pub(crate) struct Call {
     door: CallDoor,
+    secrets: Secrets,
     asking: watch::Sender<usize>,
     asked: AtomicUsize,
     ended: CancellationToken,
 }
 
 impl Call {
-    pub(crate) fn new(door: CallDoor) -> Arc<Self> {
+    pub(crate) fn new(door: CallDoor, secrets: Secrets) -> Arc<Self> {
         let (asking, asked) = (watch::Sender::new(0), AtomicUsize::new(0));
-        Arc::new(Self { door, asking, asked, ended: CancellationToken::new() })
+        Arc::new(Self { door, secrets, asking, asked, ended: CancellationToken::new() })
     }
 
     pub(crate) fn answers(&self) -> bool {
         self.door.is_open()
     }
 
-    /// Asks whoever watches the call. `None` when it asked too often.
+    /// Asks whoever watches the call. `None` when it asked too often, or with a credential in its words.
     pub(crate) async fn ask(&self, question: Question) -> Option<Answer> {
+        if serde_json::to_string(&question).is_ok_and(|text| self.secrets.are_in(&text)) {
+            return None;
+        }
         if self.asked.fetch_add(1, Ordering::Relaxed) >= MCP_QUESTIONS {
             return None;
         }
@@ -128,7 +134,10 @@ impl Calls {
             open.values().find(|(token, _)| *token == news.progress_token).map(|(_, call)| Arc::clone(call))
         };
         if let Some(call) = call {
-            let words = |text: String| ForeignText::new(without_nul(text.chars().take(PROGRESS_CHARS).collect()));
+            let words = |text: String| {
+                let text = call.secrets.clean(text);
+                ForeignText::new(without_nul(text.chars().take(PROGRESS_CHARS).collect()))
+            };
             call.door.progress(news.progress, news.total, news.message.map(words));
         }
     }
@@ -161,7 +170,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_time_of_a_person_does_not_count() {
         let (door, mut heard) = CallDoor::open();
-        let call = Call::new(door);
+        let call = Call::new(door, Secrets::default());
         let mut budget = Budget::new(Duration::from_secs(10), &call);
         let work = async {
             sleep(Duration::from_secs(6)).await;
@@ -181,13 +190,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_call_asks_only_so_often_and_not_after_its_end() {
-        let call = Call::new(CallDoor::closed());
+        let call = Call::new(CallDoor::closed(), Secrets::default());
         for _ in 0..MCP_QUESTIONS {
             assert_eq!(call.ask(question()).await, Some(Answer::Cancel));
         }
         assert_eq!(call.ask(question()).await, None);
         let (door, _heard) = CallDoor::open();
-        let call = Call::new(door);
+        let call = Call::new(door, Secrets::default());
         drop(Budget::new(Duration::from_secs(1), &call));
         assert_eq!(call.ask(question()).await, Some(Answer::Cancel));
     }

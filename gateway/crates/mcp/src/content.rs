@@ -68,6 +68,11 @@ pub struct PromptLine {
 }
 
 impl Session {
+    /// An entry with a credential in it is none.
+    fn hides(&self, entry: &impl Serialize) -> bool {
+        serde_json::to_string(entry).is_ok_and(|text| self.secrets.are_in(&text))
+    }
+
     pub(crate) async fn resources(&self, limits: &Limits) -> Result<Vec<ResourceEntry>, String> {
         let listed = async {
             let (mut entries, mut cursor) = (Vec::new(), None);
@@ -83,15 +88,22 @@ impl Session {
             entries.truncate(limits.tools);
             Ok(entries)
         };
-        if self.has_resources() { within(limits, listed).await } else { Ok(Vec::new()) }
+        if !self.has_resources() {
+            return Ok(Vec::new());
+        }
+        let entries: Vec<ResourceEntry> = within(self, listed).await?;
+        Ok(entries.into_iter().filter(|entry| !self.hides(entry)).collect())
     }
 
     pub(crate) async fn read_resource(&self, uri: &str, limits: &Limits) -> Result<Vec<ResourcePart>, String> {
         let read = self.peer.read_resource_once(ReadResourceRequestParams::new(uri));
-        match within(limits, read).await? {
+        match within(self, read).await? {
             ReadResourceResponse::Complete(read) => {
                 let mut room = limits.result_bytes.saturating_mul(16);
-                Ok(read.contents.into_iter().map_while(|part| resource_part(part, &mut room)).collect())
+                let parts = read.contents.into_iter().map_while(|part| resource_part(part, &mut room));
+                let clean =
+                    |part: ResourcePart| ResourcePart { text: part.text.map(|text| self.secrets.clean(text)), ..part };
+                Ok(parts.map(clean).collect())
             }
             _ => Err(ASKS.to_owned()),
         }
@@ -112,7 +124,11 @@ impl Session {
             entries.truncate(limits.tools);
             Ok(entries)
         };
-        if self.has_prompts() { within(limits, listed).await } else { Ok(Vec::new()) }
+        if !self.has_prompts() {
+            return Ok(Vec::new());
+        }
+        let entries: Vec<PromptEntry> = within(self, listed).await?;
+        Ok(entries.into_iter().filter(|entry| !self.hides(entry)).collect())
     }
 
     pub(crate) async fn get_prompt(
@@ -122,10 +138,11 @@ impl Session {
         limits: &Limits,
     ) -> Result<Vec<PromptLine>, String> {
         let got = self.peer.get_prompt_once(GetPromptRequestParams::new(name).with_arguments(arguments));
-        match within(limits, got).await? {
+        match within(self, got).await? {
             GetPromptResponse::Complete(prompt) => {
                 let mut room = limits.result_bytes;
-                Ok(prompt.messages.into_iter().map(|message| line(message, &mut room)).collect())
+                let lines = prompt.messages.into_iter().map(|message| line(message, &mut room));
+                Ok(lines.map(|line| PromptLine { text: self.secrets.clean(line.text), ..line }).collect())
             }
             _ => Err(ASKS.to_owned()),
         }
@@ -134,9 +151,10 @@ impl Session {
 
 const ASKS: &str = "it asks a person for more input, which only a run can pass on";
 
-async fn within<T>(limits: &Limits, work: impl Future<Output = Result<T, ServiceError>>) -> Result<T, String> {
-    let done = timeout(limits.list, Box::pin(work)).await.map_err(|_| format!("no answer within {:?}", limits.list))?;
-    done.map_err(|error| match call_failure(error) {
+async fn within<T>(session: &Session, work: impl Future<Output = Result<T, ServiceError>>) -> Result<T, String> {
+    let limit = session.limits().list;
+    let done = timeout(limit, Box::pin(work)).await.map_err(|_| format!("no answer within {limit:?}"))?;
+    done.map_err(|error| match session.secrets.clean_failure(call_failure(error)) {
         CallFailure::NotSent(reason)
         | CallFailure::Unavailable(reason)
         | CallFailure::Refused(reason)

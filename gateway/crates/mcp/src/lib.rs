@@ -18,6 +18,7 @@ pub mod options;
 pub mod pool;
 mod reading;
 mod reply;
+mod secrets;
 mod session;
 mod stdio;
 mod tools;

@@ -29,6 +29,7 @@ use crate::failure::{CallFailure, call as call_failure};
 use crate::handler::capabilities;
 use crate::options::Limits;
 use crate::reply;
+use crate::secrets::Secrets;
 use crate::stdio::Watched;
 use crate::tools::Tools;
 
@@ -52,6 +53,7 @@ pub(crate) struct Session {
     added_by: AddedBy,
     base: Arc<Base>,
     calls: Arc<Calls>,
+    pub(crate) secrets: Secrets,
     /// Cancelled when the connection is known to be of no more use.
     pub(crate) gone: CancellationToken,
     /// The server says that its tools changed, or somebody doubts that it is well.
@@ -84,6 +86,7 @@ impl Session {
             added_by: server.added_by,
             base: Arc::clone(base),
             calls,
+            secrets: Secrets::of(server),
             gone,
             changed,
             tools: RwLock::default(),
@@ -101,6 +104,10 @@ impl Session {
 
     pub(crate) fn protocol(&self) -> Option<String> {
         self.peer.peer_info().map(|info| info.protocol_version.to_string())
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.base.options.limits
     }
 
     pub(crate) fn added_by(&self) -> AddedBy {
@@ -125,7 +132,17 @@ impl Session {
             reason: format!("it did not list its tools within {:?}", limits.list),
             silent: true,
         })?;
-        let tools = listed.map_err(|reason| ListFailure { reason, silent: false })?;
+        let mut tools = listed.map_err(|reason| ListFailure { reason, silent: false })?;
+        tools.retain(|tool| {
+            let hides = serde_json::to_string(tool).is_ok_and(|text| self.secrets.are_in(&text));
+            if hides {
+                tracing::warn!(
+                    mcp.server = self.server,
+                    "a tool is left out, because its definition holds a credential"
+                );
+            }
+            !hides
+        });
         *self.tools.write() = Arc::new(Tools::accept(&self.server, self.added_by, tools, limits));
         let any = self.has_resources() && self.resources(limits).await.is_ok_and(|found| !found.is_empty());
         self.offers_resources.store(any, Ordering::Relaxed);
@@ -162,7 +179,18 @@ impl Session {
         limit: Duration,
         door: CallDoor,
     ) -> Result<ToolReply, CallFailure> {
-        let call = Call::new(door);
+        let called = self.call_openly(tool, arguments, limit, door).await;
+        called.map(|reply| self.secrets.clean_reply(reply)).map_err(|failure| self.secrets.clean_failure(failure))
+    }
+
+    async fn call_openly(
+        &self,
+        tool: &str,
+        arguments: JsonObject,
+        limit: Duration,
+        door: CallDoor,
+    ) -> Result<ToolReply, CallFailure> {
+        let call = Call::new(door, self.secrets.clone());
         let mut budget = Budget::new(limit, &call);
         let result_bytes = self.base.options.limits.result_bytes;
         let late = || {

@@ -156,8 +156,12 @@ async fn answers_that_break_off_hang_or_flood_are_lost() {
     let garbage = with_calls(|_| ([("content-type", "application/json")], "<html>").into_response()).await;
     let page = with_calls(|_| ([("content-type", "text/html")], "<html>").into_response()).await;
     let event = with_calls(|_| events(Body::from("x".repeat(5 * 1024 * 1024)))).await;
-    let json =
-        with_calls(|_| ([("content-type", "application/json")], "x".repeat(17 * 1024 * 1024)).into_response()).await;
+    // A correct answer but for its size.
+    let json = with_calls(|seen| {
+        let text = "x".repeat(5 * 1024 * 1024);
+        seen.result(&json!({"content": [{"type": "text", "text": text}]}))
+    })
+    .await;
     for fake in [cut, garbage, page, event, json] {
         let result = count(&fake, patient()).await;
         assert!(matches!(result, Err(ToolError::Lost(_))), "{result:?}");

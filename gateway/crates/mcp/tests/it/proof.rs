@@ -8,7 +8,7 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 
 use crate::book::{Book, own};
-use crate::peers::start;
+use crate::peers::{digest, start};
 use crate::support::{CEILING, of, parsed, patient, request};
 
 const CALLS: u64 = 10_000;
@@ -49,8 +49,9 @@ async fn proof_headers_of_two_users_and_two_profiles_are_never_mixed() {
                 let request = ToolRequest { timeout: CEILING * 3, ..request("who", "whoami_later", arguments) };
                 let reply = bridges.call(&of(user, profile), request).await.expect("a reply");
                 let answer: Value = serde_json::from_str(reply.content.as_str()).expect("JSON");
-                let authorization = format!("Bearer {expected}");
-                let wanted = json!({"x-user": expected, "authorization": authorization, "tag": number.to_string()});
+                let authorization = digest(&format!("Bearer {expected}"));
+                let wanted =
+                    json!({"x-user": digest(&expected), "authorization": authorization, "tag": number.to_string()});
                 assert_eq!(answer, wanted, "call {number} of {user} {profile}");
             }
         })
