@@ -97,6 +97,8 @@ impl Following {
                 biased;
                 live = self.subscription.next() => match live {
                     Some(Live::Delta(delta)) => return Happened::Piece(delta),
+                    // What was thought comes with the committed answer.
+                    Some(Live::Thinking(_)) => {}
                     Some(Live::Durable { events, .. }) => self.take(events.iter().cloned()),
                     // A client that reads slowly, or a hint that was lost: the store has it all.
                     None => {

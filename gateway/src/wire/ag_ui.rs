@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use adjutant_core::ids::{FileId, MessageId, RunId, ThreadId, ToolCallId};
 use adjutant_core::message::OutcomeKind;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 #[derive(Debug, Clone, Serialize)]
@@ -40,6 +40,23 @@ pub enum AgUi<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         metadata: Option<EndMetadata>,
     },
+    ReasoningStart {
+        message_id: ReasoningId,
+    },
+    ReasoningMessageStart {
+        message_id: ReasoningId,
+        role: &'static str,
+    },
+    ReasoningMessageContent {
+        message_id: ReasoningId,
+        delta: Cow<'a, str>,
+    },
+    ReasoningMessageEnd {
+        message_id: ReasoningId,
+    },
+    ReasoningEnd {
+        message_id: ReasoningId,
+    },
     ToolCallStart {
         tool_call_id: ToolCallId,
         tool_call_name: &'a str,
@@ -62,6 +79,23 @@ pub enum AgUi<'a> {
         name: &'static str,
         value: Value,
     },
+}
+
+impl AgUi<'_> {
+    /// A piece of a text, which stands at an offset.
+    pub fn is_content(&self) -> bool {
+        matches!(self, Self::TextMessageContent { .. } | Self::ReasoningMessageContent { .. })
+    }
+}
+
+/// What was thought before an answer is a message of its own, called after it.
+#[derive(Debug, Clone, Copy)]
+pub struct ReasoningId(pub MessageId);
+
+impl Serialize for ReasoningId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}-thinking", self.0))
+    }
 }
 
 /// The message is not whole: the model's stream was cut or cancelled.

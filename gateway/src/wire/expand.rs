@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use adjutant_core::ids::{RunId, ThreadId};
+use adjutant_core::ids::{MessageId, RunId, ThreadId};
 use adjutant_core::message::{FilePart, Message, Part, Role};
 use adjutant_core::model::Usage;
 use adjutant_engine::events::event::{Delta, Event, EventBody, FinishedOutcome, RunStateName};
@@ -11,16 +11,19 @@ use serde_json::{Value, json};
 
 use super::ag_ui::{
     AgUi, EndMetadata, FileMetadata, FileSource, Forwarded, InputBody, InputCall, InputContent, InputFunction,
-    InputMessage, InputMetadata, InputPart, ResultMetadata, RunInput, RunOutcome, TokenUsage,
+    InputMessage, InputMetadata, InputPart, ReasoningId, ResultMetadata, RunInput, RunOutcome, TokenUsage,
 };
 use super::server::EventFrame;
 
-/// What of an answer's text the client has.
+/// What of an answer the client has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Has {
     Nothing,
     /// It was sent while it was written.
     AllText,
+    /// What was thought before it was sent while it was thought; the text was not.
+    AllThinking,
+    All,
 }
 
 /// The frames of a durable event.
@@ -34,7 +37,7 @@ pub fn durable(thread: ThreadId, event: &Event, has: Has) -> Vec<EventFrame<'_>>
             thread_id: thread,
             run_id: event.run_id,
             seq: (index == last).then_some(event.seq),
-            offset: matches!(expanded, AgUi::TextMessageContent { .. }).then_some(0),
+            offset: expanded.is_content().then_some(0),
             event: expanded,
         });
     }
@@ -51,6 +54,32 @@ pub fn begun(delta: &Delta) -> EventFrame<'static> {
 pub fn written<'a>(delta: &Delta, offset: usize, text: &'a str) -> EventFrame<'a> {
     let event = AgUi::TextMessageContent { message_id: delta.message, delta: Cow::Borrowed(text) };
     EventFrame { thread_id: delta.thread, run_id: Some(delta.run), seq: None, offset: Some(offset), event }
+}
+
+/// The beginning of what a model thinks before its answer.
+pub fn thinking_begun(delta: &Delta) -> [EventFrame<'static>; 2] {
+    let message_id = ReasoningId(delta.message);
+    let events = [AgUi::ReasoningStart { message_id }, AgUi::ReasoningMessageStart { message_id, role: "reasoning" }];
+    events.map(|event| EventFrame { thread_id: delta.thread, run_id: Some(delta.run), seq: None, offset: None, event })
+}
+
+/// A piece of it: `text` at `offset`.
+pub fn thought<'a>(delta: &Delta, offset: usize, text: &'a str) -> EventFrame<'a> {
+    let message_id = ReasoningId(delta.message);
+    let event = AgUi::ReasoningMessageContent { message_id, delta: Cow::Borrowed(text) };
+    EventFrame { thread_id: delta.thread, run_id: Some(delta.run), seq: None, offset: Some(offset), event }
+}
+
+/// Its end: the answer begins, or there is none.
+pub fn thinking_ended(thread_id: ThreadId, run: RunId, message: MessageId) -> [EventFrame<'static>; 2] {
+    let message_id = ReasoningId(message);
+    let events = [AgUi::ReasoningMessageEnd { message_id }, AgUi::ReasoningEnd { message_id }];
+    events.map(|event| EventFrame { thread_id, run_id: Some(run), seq: None, offset: None, event })
+}
+
+/// All that a model thought before this answer, as far as its provider shows it.
+pub fn thinking_of(message: &Message) -> String {
+    message.thinking().map(|thinking| thinking.text.as_str()).collect()
 }
 
 fn expand<'a>(thread_id: ThreadId, event: &'a Event, has: Has, out: &mut Vec<AgUi<'a>>) {
@@ -136,20 +165,37 @@ fn custom(name: &'static str, value: Value) -> AgUi<'static> {
 fn answer<'a>(message: &'a Message, has: Has, out: &mut Vec<AgUi<'a>>) {
     let message_id = message.id;
     let text = message.text();
+    let has_text = matches!(has, Has::AllText | Has::All);
+    let unheard = Some(thinking_of(message))
+        .filter(|thinking| !thinking.is_empty() && !matches!(has, Has::AllThinking | Has::All));
+    // In its place before the text, or behind it where the text is there already.
+    let (before, behind) = if has_text && !text.is_empty() { (None, unheard) } else { (unheard, None) };
+    thinking(message_id, before, out);
     if !text.is_empty() {
-        if has == Has::Nothing {
+        if !has_text {
             out.push(AgUi::TextMessageStart { message_id, role: "assistant" });
             out.push(AgUi::TextMessageContent { message_id, delta: Cow::Owned(text) });
         }
         let metadata = message.partial.then_some(EndMetadata { partial: true });
         out.push(AgUi::TextMessageEnd { message_id, metadata });
     }
+    thinking(message_id, behind, out);
     for call in message.tool_calls() {
         let tool_call_id = call.id;
         out.push(AgUi::ToolCallStart { tool_call_id, tool_call_name: &call.name, parent_message_id: message_id });
         out.push(AgUi::ToolCallArgs { tool_call_id, delta: call.arguments.to_string() });
         out.push(AgUi::ToolCallEnd { tool_call_id });
     }
+}
+
+fn thinking(message: MessageId, text: Option<String>, out: &mut Vec<AgUi<'_>>) {
+    let Some(text) = text else { return };
+    let message_id = ReasoningId(message);
+    out.push(AgUi::ReasoningStart { message_id });
+    out.push(AgUi::ReasoningMessageStart { message_id, role: "reasoning" });
+    out.push(AgUi::ReasoningMessageContent { message_id, delta: Cow::Owned(text) });
+    out.push(AgUi::ReasoningMessageEnd { message_id });
+    out.push(AgUi::ReasoningEnd { message_id });
 }
 
 fn results<'a>(message: &'a Message, out: &mut Vec<AgUi<'a>>) {

@@ -33,10 +33,19 @@ struct Cursor {
 struct Answer {
     message: MessageId,
     attempt: u64,
+    text: Sent,
+    thinking: Sent,
+    /// Its beginning was sent and its end was not.
+    is_thinking_open: bool,
+}
+
+/// What was sent of a text that grows.
+struct Sent {
+    begun: bool,
     /// `false`: its beginning was missed, nothing of it is sent until it is committed.
     whole: bool,
-    /// UTF-16 code units sent.
-    sent: usize,
+    /// UTF-16 code units.
+    length: usize,
     /// Of the text sent, to compare it with the committed one.
     hash: crc32fast::Hasher,
 }
@@ -92,7 +101,7 @@ impl Carried {
         } else if cursor.answer.as_ref().is_some_and(|answer| announces(event, answer.message)) {
             // The client knew this event when it resumed, and yet was told that the answer is being written: the event
             // was committed then, but not published. Sent again without its number it ends the answer.
-            let has = cursor.settle(event);
+            let has = cursor.settle(thread, event, out);
             write(expand::durable(thread, event, has).into_iter().map(|frame| EventFrame { seq: None, ..frame }), out);
         }
         Took::Carried
@@ -115,6 +124,18 @@ impl Carried {
         self.threads.entry(delta.thread).or_default().piece(delta, so_far, out);
     }
 
+    /// A piece of what is thought before an answer.
+    pub(super) fn thought(
+        &mut self,
+        delta: &Delta,
+        so_far: impl FnOnce(ThreadId) -> Option<Delta>,
+        out: &mut Vec<String>,
+    ) {
+        if let Some(answer) = self.threads.entry(delta.thread).or_default().answer_of(delta) {
+            answer.add_thinking(delta, so_far, out);
+        }
+    }
+
     fn forget_quiet(&mut self) {
         if self.threads.len() >= limits::WS_THREADS {
             self.threads.retain(|_, cursor| cursor.replaying || cursor.answer.is_some());
@@ -124,16 +145,18 @@ impl Carried {
 
 impl Cursor {
     fn send(&mut self, thread: ThreadId, event: &Event, out: &mut Vec<String>) {
-        let has = self.settle(event);
+        let has = self.settle(thread, event, out);
         self.last = Some(event.seq);
         write(expand::durable(thread, event, has).into_iter(), out);
     }
 
-    /// Takes note of a committed event. Says whether the client has all text that it announces.
-    fn settle(&mut self, event: &Event) -> Has {
+    /// Takes note of a committed event. Says what the client has of the answer that it announces.
+    fn settle(&mut self, thread: ThreadId, event: &Event, out: &mut Vec<String>) -> Has {
         if event.body.ends_run() {
             self.ended = event.run_id;
-            self.answer = None;
+            if let (Some(mut answer), Some(run)) = (self.answer.take(), event.run_id) {
+                answer.close_thinking(thread, run, out);
+            }
         }
         if event.body != EventBody::Answer {
             return Has::Nothing;
@@ -141,73 +164,126 @@ impl Cursor {
         let mut has = Has::Nothing;
         for message in event.messages.iter().filter(|message| message.role == Role::Assistant) {
             self.announced = Some(message.id);
-            if let Some(answer) = self.answer.take()
+            if let (Some(mut answer), Some(run)) = (self.answer.take(), event.run_id)
                 && answer.message == message.id
-                && answer.is_all_of(&message.text())
             {
-                has = Has::AllText;
+                answer.close_thinking(thread, run, out);
+                let thinking = expand::thinking_of(message);
+                has = match (answer.text.is_all_of(&message.text()), answer.thinking.is_all_of(&thinking)) {
+                    (true, true) => Has::All,
+                    (true, false) => Has::AllText,
+                    (false, true) => Has::AllThinking,
+                    (false, false) => Has::Nothing,
+                };
             }
         }
         has
     }
 
     fn piece(&mut self, delta: &Delta, so_far: impl FnOnce(ThreadId) -> Option<Delta>, out: &mut Vec<String>) {
+        if let Some(answer) = self.answer_of(delta) {
+            answer.add_text(delta, so_far, out);
+        }
+    }
+
+    /// The answer that a piece belongs to; `None` for a piece that is void.
+    fn answer_of(&mut self, delta: &Delta) -> Option<&mut Answer> {
         if self.replaying || self.announced == Some(delta.message) || self.ended == Some(delta.run) {
-            return;
+            return None;
         }
         let known = |answer: &Answer| (answer.message, answer.attempt) == (delta.message, delta.attempt);
         if !self.answer.as_ref().is_some_and(known) {
-            let mut answer = Answer {
-                message: delta.message,
-                attempt: delta.attempt,
-                whole: true,
-                sent: 0,
-                hash: crc32fast::Hasher::new(),
-            };
-            if delta.offset > 0 {
-                match so_far(delta.thread).filter(|before| before.attempt == delta.attempt) {
-                    Some(before) => answer.begin(&before, out),
-                    None => answer.whole = false,
-                }
-            } else {
-                answer.begin(delta, out);
-            }
-            self.answer = Some(answer);
-        } else if let Some(answer) = &mut self.answer {
-            answer.extend(delta, out);
+            let (message, attempt) = (delta.message, delta.attempt);
+            let (text, thinking) = (Sent::nothing(), Sent::nothing());
+            self.answer = Some(Answer { message, attempt, text, thinking, is_thinking_open: false });
         }
+        self.answer.as_mut()
     }
 }
 
 impl Answer {
-    fn begin(&mut self, delta: &Delta, out: &mut Vec<String>) {
-        write(std::iter::once(expand::begun(delta)), out);
-        self.extend(delta, out);
+    fn add_text(&mut self, delta: &Delta, so_far: impl FnOnce(ThreadId) -> Option<Delta>, out: &mut Vec<String>) {
+        self.close_thinking(delta.thread, delta.run, out);
+        if self.text.begun {
+            return self.text.extend(delta, expand::written, out);
+        }
+        match self.text.begin(delta, so_far) {
+            Some(first) => {
+                write(std::iter::once(expand::begun(&first)), out);
+                self.text.extend(&first, expand::written, out);
+            }
+            None => self.text.whole = false,
+        }
     }
 
-    fn extend(&mut self, delta: &Delta, out: &mut Vec<String>) {
+    /// What is thought after the text began is sent when it is committed.
+    fn add_thinking(&mut self, delta: &Delta, so_far: impl FnOnce(ThreadId) -> Option<Delta>, out: &mut Vec<String>) {
+        if self.text.begun {
+            self.thinking.whole = false;
+        } else if self.thinking.begun {
+            self.thinking.extend(delta, expand::thought, out);
+        } else {
+            match self.thinking.begin(delta, so_far) {
+                Some(first) => {
+                    self.is_thinking_open = true;
+                    write(expand::thinking_begun(&first).into_iter(), out);
+                    self.thinking.extend(&first, expand::thought, out);
+                }
+                None => self.thinking.whole = false,
+            }
+        }
+    }
+
+    fn close_thinking(&mut self, thread: ThreadId, run: RunId, out: &mut Vec<String>) {
+        if std::mem::take(&mut self.is_thinking_open) {
+            write(expand::thinking_ended(thread, run, self.message).into_iter(), out);
+        }
+    }
+}
+
+impl Sent {
+    fn nothing() -> Self {
+        Self { begun: false, whole: true, length: 0, hash: crc32fast::Hasher::new() }
+    }
+
+    /// The first piece to send: all that there is, if the beginning was missed and is known.
+    fn begin(&mut self, delta: &Delta, so_far: impl FnOnce(ThreadId) -> Option<Delta>) -> Option<Delta> {
+        self.begun = true;
+        if delta.offset == 0 {
+            return Some(delta.clone());
+        }
+        so_far(delta.thread).filter(|before| (before.message, before.attempt) == (delta.message, delta.attempt))
+    }
+
+    fn extend(
+        &mut self,
+        delta: &Delta,
+        frame: impl for<'a> Fn(&Delta, usize, &'a str) -> EventFrame<'a>,
+        out: &mut Vec<String>,
+    ) {
         if !self.whole {
             return;
         }
-        let fresh = match delta.offset.cmp(&self.sent) {
+        let fresh = match delta.offset.cmp(&self.length) {
             Ordering::Greater => {
                 self.whole = false;
                 return;
             }
             Ordering::Equal => &*delta.text,
-            Ordering::Less => skip_units(&delta.text, self.sent - delta.offset),
+            Ordering::Less => skip_units(&delta.text, self.length - delta.offset),
         };
         if fresh.is_empty() {
             return;
         }
-        write(std::iter::once(expand::written(delta, self.sent, fresh)), out);
-        self.sent += fresh.encode_utf16().count();
+        write(std::iter::once(frame(delta, self.length, fresh)), out);
+        self.length += fresh.encode_utf16().count();
         self.hash.update(fresh.as_bytes());
     }
 
     fn is_all_of(&self, text: &str) -> bool {
-        self.whole
-            && self.sent == text.encode_utf16().count()
+        self.begun
+            && self.whole
+            && self.length == text.encode_utf16().count()
             && self.hash.clone().finalize() == crc32fast::hash(text.as_bytes())
     }
 }

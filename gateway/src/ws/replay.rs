@@ -81,6 +81,7 @@ impl Replays {
         let Some(after) = carried.replayed(thread) else { return Ok(()) };
         // Before the store is read: if the answer is committed by then, what is read voids this.
         let writing = engine.hub().answer_so_far(owner, thread);
+        let thinking = engine.hub().thinking_so_far(owner, thread);
         let found = engine
             .store()
             .scoped(owner, async |tx| {
@@ -104,6 +105,9 @@ impl Replays {
                     self.waiting.push_back((thread, Cause::Further));
                 } else {
                     carried.replay_ended(thread, writing.as_ref(), out);
+                    if let Some(thinking) = &thinking {
+                        carried.thought(thinking, |_| None, out);
+                    }
                 }
             }
             Ok(Found::Ahead) => drop_thread("seq_ahead", "this thread has no event of that number yet"),

@@ -142,6 +142,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     fn carry(&mut self, live: &Live) {
         match live {
+            Live::Thinking(delta) => {
+                let so_far = |thread| self.engine.hub().thinking_so_far(&self.owner, thread);
+                self.carried.thought(delta, so_far, &mut self.out);
+            }
             Live::Delta(delta) => {
                 let so_far = |thread| self.engine.hub().answer_so_far(&self.owner, thread);
                 self.carried.piece(delta, so_far, &mut self.out);

@@ -33,7 +33,9 @@ pub(crate) async fn model(script: impl Fn(&str, usize) -> Response + Send + Sync
             Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
             text => text.as_str().unwrap_or_default().to_owned(),
         };
-        script(&said, answers)
+        // Behind it stands when it was sent.
+        let said = said.split("\n\n[sent ").next().unwrap_or_default();
+        script(said, answers)
     }
     let script: Arc<Script> = Arc::new(script);
     let app = Router::new().route("/v1/chat/completions", post(complete)).with_state(script);

@@ -27,6 +27,7 @@ mod luck_model;
 mod luck_signals;
 mod luck_tools;
 mod matrix;
+mod models;
 mod openai_answers;
 mod openai_failures;
 mod openai_peers;

@@ -79,6 +79,33 @@ impl Bench {
     }
 }
 
+#[test]
+fn what_is_thought_is_sent_before_the_text_and_ends_when_that_begins() {
+    let mut bench = Bench::new();
+    let thought = |bench: &mut Bench, offset, text: &str, so_far: Option<&str>| {
+        let delta = bench.delta(1, offset, text);
+        let so_far = so_far.map(|text| bench.delta(1, 0, text));
+        let mut out = Vec::new();
+        bench.carried.thought(&delta, |_| so_far, &mut out);
+        shown(&out)
+    };
+    assert_eq!(
+        thought(&mut bench, 0, "Hm", None),
+        ["REASONING_START", "REASONING_MESSAGE_START", "REASONING_MESSAGE_CONTENT"]
+    );
+    assert_eq!(thought(&mut bench, 2, ".", None), ["REASONING_MESSAGE_CONTENT"]);
+    assert_eq!(bench.piece(1, 0, "Yes"), ["REASONING_MESSAGE_END", "REASONING_END", "START", "0 Yes"]);
+    assert_eq!(thought(&mut bench, 3, "later", None), [""; 0], "what comes behind the text waits for the commit");
+
+    // A later attempt begins both anew; one whose beginning was missed is told from its beginning.
+    let mut bench = Bench::new();
+    let whole = ["REASONING_START", "REASONING_MESSAGE_START", "REASONING_MESSAGE_CONTENT"];
+    assert_eq!(thought(&mut bench, 5, "more", Some("Well, more")), whole);
+    let ended = bench.finished(1);
+    assert_eq!(bench.live(&ended).1, ["REASONING_MESSAGE_END", "REASONING_END", "RUN_FINISHED #1"]);
+    assert_eq!(thought(&mut bench, 0, "late", None), [""; 0]);
+}
+
 /// `START`, `0 text`, `END #2`.
 fn shown(frames: &[String]) -> Vec<String> {
     let short = |frame: &String| {

@@ -132,13 +132,15 @@ pub enum Live {
     Durable { thread: ThreadId, events: Arc<[Event]> },
     /// Text as the model writes it.
     Delta(Delta),
+    /// What the model thinks before it writes; its offsets are its own.
+    Thinking(Delta),
 }
 
 impl Live {
     pub fn thread(&self) -> ThreadId {
         match self {
             Self::Durable { thread, .. } => *thread,
-            Self::Delta(delta) => delta.thread,
+            Self::Delta(delta) | Self::Thinking(delta) => delta.thread,
         }
     }
 }

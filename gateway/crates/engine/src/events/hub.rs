@@ -35,6 +35,8 @@ struct Answer {
     text: String,
     /// Length of `text` in UTF-16 code units.
     length: usize,
+    thinking: String,
+    thinking_length: usize,
 }
 
 struct Listener {
@@ -185,6 +187,31 @@ impl Hub {
         channel.send(&Live::Delta(delta), place.hidden);
     }
 
+    /// A piece of what the model thinks, placed behind what was published of it before.
+    pub fn publish_thinking(&self, owner: &Owner, place: &Place, text: &str) {
+        let mut owners = self.owners.lock();
+        let channel = owners.entry(owner.clone()).or_default();
+        let answer = channel.answers.entry(place.thread).or_insert_with(|| self.empty_answer(place));
+        if answer.message != place.message {
+            *answer = self.empty_answer(place);
+        }
+        let offset = answer.thinking_length;
+        answer.thinking.push_str(text);
+        answer.thinking_length += text.encode_utf16().count();
+        if channel.listeners.is_empty() {
+            return;
+        }
+        let delta = Delta {
+            thread: place.thread,
+            run: place.run,
+            message: place.message,
+            attempt: answer.attempt,
+            offset,
+            text: Arc::from(text),
+        };
+        channel.send(&Live::Thinking(delta), place.hidden);
+    }
+
     /// A worker let go of its run: what it was writing is void.
     pub fn reset_answer(&self, owner: &Owner, thread: ThreadId, run: RunId) {
         let mut owners = self.owners.lock();
@@ -201,20 +228,35 @@ impl Hub {
     /// The answer that is being written in a thread, from its beginning.
     pub fn answer_so_far(&self, owner: &Owner, thread: ThreadId) -> Option<Delta> {
         let owners = self.owners.lock();
-        let answer = owners.get(owner)?.answers.get(&thread)?;
-        Some(Delta {
-            thread,
-            run: answer.run,
-            message: answer.message,
-            attempt: answer.attempt,
-            offset: 0,
-            text: Arc::from(answer.text.as_str()),
-        })
+        let answer = owners.get(owner)?.answers.get(&thread).filter(|answer| !answer.text.is_empty())?;
+        Some(answer.whole_delta(thread, &answer.text))
+    }
+
+    /// The same of what is thought before it.
+    pub fn thinking_so_far(&self, owner: &Owner, thread: ThreadId) -> Option<Delta> {
+        let owners = self.owners.lock();
+        let answer = owners.get(owner)?.answers.get(&thread).filter(|answer| !answer.thinking.is_empty())?;
+        Some(answer.whole_delta(thread, &answer.thinking))
     }
 
     fn empty_answer(&self, place: &Place) -> Answer {
         let attempt = self.attempts.fetch_add(1, Ordering::Relaxed);
-        Answer { run: place.run, message: place.message, attempt, text: String::new(), length: 0 }
+        Answer {
+            run: place.run,
+            message: place.message,
+            attempt,
+            text: String::new(),
+            length: 0,
+            thinking: String::new(),
+            thinking_length: 0,
+        }
+    }
+}
+
+impl Answer {
+    fn whole_delta(&self, thread: ThreadId, text: &str) -> Delta {
+        let (run, message, attempt) = (self.run, self.message, self.attempt);
+        Delta { thread, run, message, attempt, offset: 0, text: Arc::from(text) }
     }
 }
 
@@ -253,7 +295,7 @@ impl Listener {
     fn wants(&self, live: &Live, hidden: bool) -> bool {
         match (self.interest, live) {
             (Interest::VisibleThreads, _) => !hidden || self.named.lock().contains(&live.thread()),
-            (Interest::Run(run), Live::Delta(delta)) => delta.run == run,
+            (Interest::Run(run), Live::Delta(delta) | Live::Thinking(delta)) => delta.run == run,
             (Interest::Run(run), Live::Durable { events, .. }) => events.iter().any(|event| event.run_id == Some(run)),
         }
     }
@@ -262,7 +304,7 @@ impl Listener {
 /// Roughly the bytes that an entry keeps waiting.
 fn weight(live: &Live) -> usize {
     match live {
-        Live::Delta(delta) => delta.text.len() + 64,
+        Live::Delta(delta) | Live::Thinking(delta) => delta.text.len() + 64,
         Live::Durable { events, .. } => events.iter().map(|event| 128 + event.messages.len() * 512).sum(),
     }
 }

@@ -176,7 +176,10 @@ impl Driver {
                     }
                     self.engine.hub().publish_delta(&owner, &place, &delta);
                 }
-                Some(Ok(ModelEvent::ThinkingDelta(_))) => {}
+                // The client of models bounds it.
+                Some(Ok(ModelEvent::ThinkingDelta(delta))) => {
+                    self.engine.hub().publish_thinking(&owner, &place, &without_nul(delta));
+                }
                 Some(Ok(ModelEvent::Finished(answer))) => return Stopped::Answered(Box::new(Ok(answer))),
                 Some(Err(error)) => return Stopped::Answered(Box::new(Err(error))),
                 None => return Stopped::Answered(Box::new(Err(ended_silently()))),
