@@ -123,3 +123,42 @@ async fn doctor_tells_programs_what_it_tells_people() {
     assert_eq!(failed, 2, "{stdout}");
     assert_eq!(server.terminate().await, 0);
 }
+
+#[tokio::test]
+async fn people_are_added_granted_and_disabled_beside_a_server_and_profiles_come_from_the_file() {
+    let home = Home::new();
+    let file = "[[profile]]\nname = 'work'\nuser_context_file = 'me.md'\n[[profile]]\nuser = 'ben'\nname = 'home'\n";
+    std::fs::write(home.path().join("profiles.toml"), file).unwrap();
+    std::fs::write(home.path().join("me.md"), "I am the owner.").unwrap();
+    let server = Serving::start(adjutant(&home, &["serve"])).await;
+    let run = async |arguments: &[&str]| output(adjutant(&home, arguments)).await;
+    assert_eq!(run(&["user", "add", "anna", "--name", "Anna", "--operator-llm"]).await.0, 0);
+    assert_eq!(run(&["user", "add", "anna"]).await.0, 1, "twice");
+    assert_eq!(run(&["user", "add", "Anna B"]).await.0, 2);
+    let (_, annas, said) = run(&["key", "create", "--user", "anna", "--profile", "*"]).await;
+    assert!(!said.contains("new here"), "{said}");
+    let (_, _, said) = run(&["key", "create", "--user", "zoe"]).await;
+    assert!(said.contains("adjutant user grant zoe"), "{said}");
+    assert_eq!(run(&["user", "grant", "zoe"]).await.0, 0);
+    assert_eq!(run(&["user", "grant", "nobody"]).await.0, 1);
+    let (_, listed, _) = run(&["user", "list", "--json"]).await;
+    let listed: Vec<Value> = serde_json::from_str(&listed).unwrap();
+    let shown: Vec<String> = listed
+        .iter()
+        .map(|user| format!("{} {} {}", user["user"], user["allowOperatorLlm"], user["profiles"]))
+        .collect();
+    let expected = [
+        r#""owner" true ["personal","work"]"#,
+        r#""ben" false ["home","personal"]"#,
+        r#""anna" true ["personal"]"#,
+        r#""zoe" true ["personal"]"#,
+    ];
+    assert_eq!(shown, expected);
+    let annas = annas.trim();
+    assert_eq!(server.status("/api/me", annas).await, Some(200));
+    assert_eq!(run(&["user", "disable", "anna"]).await.0, 0);
+    soon("anna is refused", || async { server.status("/api/me", annas).await == Some(401) }).await;
+    assert_eq!(run(&["user", "enable", "anna"]).await.0, 0);
+    soon("anna is back", || async { server.status("/api/me", annas).await == Some(200) }).await;
+    assert_eq!(server.terminate().await, 0);
+}

@@ -49,6 +49,11 @@ impl FakeModel {
         Self { script: Box::new(script), requests: Arc::default() }
     }
 
+    /// What it is asked, for a test that gives it away.
+    pub fn recorded(&self) -> Arc<Mutex<Vec<ModelRequest>>> {
+        Arc::clone(&self.requests)
+    }
+
     pub fn requests(&self) -> Vec<ModelRequest> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -6,5 +6,6 @@ adjutant_testkit::launcher!();
 mod consent;
 mod queue;
 mod recovery;
+mod rights;
 mod submit;
 mod support;
