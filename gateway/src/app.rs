@@ -3,12 +3,13 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use adjutant_core::limits;
 use adjutant_engine::engine::Engine;
 use adjutant_engine::supervisor::Supervisor;
 use adjutant_mcp::pool::Bridges;
 use adjutant_store::store::Store;
 use adjutant_store::vault::Vault;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::auth::keys::Keys;
 use crate::auth::limiter::Limiter;
@@ -23,11 +24,13 @@ struct Inner {
     limiter: Limiter,
     config: Config,
     bridges: Arc<Bridges>,
+    uploads: Semaphore,
 }
 
 impl App {
     pub fn new(engine: Engine, keys: Keys, config: Config, bridges: Arc<Bridges>) -> Self {
-        Self(Arc::new(Inner { engine, keys, limiter: Limiter::default(), config, bridges }))
+        let uploads = Semaphore::new(limits::FILE_UPLOADS);
+        Self(Arc::new(Inner { engine, keys, limiter: Limiter::default(), config, bridges, uploads }))
     }
 
     pub fn engine(&self) -> &Engine {
@@ -58,6 +61,11 @@ impl App {
 
     pub fn bridges(&self) -> &Arc<Bridges> {
         &self.0.bridges
+    }
+
+    /// Places for uploads that are read at once.
+    pub fn uploads(&self) -> &Semaphore {
+        &self.0.uploads
     }
 
     pub fn supervisor(&self) -> &Supervisor {

@@ -12,10 +12,8 @@ use utoipa::OpenApi;
 
 use super::guard::ASK;
 use super::router::{Auth, ROUTES, Route};
-use super::{
-    agui, ask, credentials, devices, health, me, messages, profiles, runs, sent, server_content, servers, sessions,
-    threads,
-};
+use super::files::routes as files;
+use super::{agui, ask, credentials, devices, health, me, messages, profiles, runs, search, sent, server_content, servers, sessions, threads};
 use crate::app::App;
 use crate::problem;
 
@@ -46,6 +44,11 @@ use crate::problem;
         messages::retry,
         messages::list,
         messages::send,
+        search::search,
+        files::upload,
+        files::get,
+        files::content,
+        files::delete,
         runs::get,
         sent::list,
         runs::cancel,

@@ -7,10 +7,8 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use http::{Method, StatusCode};
 
 use super::openai::{chat, models};
-use super::{
-    agui, ask, credentials, devices, guard, health, me, messages, openapi, profiles, runs, sent, server_content,
-    servers, sessions, threads,
-};
+use super::files::routes as files;
+use super::{agui, ask, credentials, devices, guard, health, me, messages, openapi, profiles, runs, search, sent, server_content, servers, sessions, threads};
 use crate::app::App;
 use crate::problem::Problem;
 use crate::ws::upgrade;
@@ -60,6 +58,11 @@ pub const ROUTES: &[Route] = &[
     route(Method::POST, "/api/threads/{id}/retry", Auth::Key, || post(messages::retry)),
     route(Method::GET, "/api/threads/{id}/messages", Auth::Key, || get(messages::list)),
     route(Method::POST, "/api/messages", Auth::Key, || post(messages::send)),
+    route(Method::GET, "/api/search", Auth::Key, || get(search::search)),
+    route(Method::POST, "/api/files", Auth::Key, || post(files::upload)),
+    route(Method::GET, "/api/files/{id}", Auth::Key, || get(files::get)),
+    route(Method::GET, "/api/files/{id}/content", Auth::Key, || get(files::content)),
+    route(Method::DELETE, "/api/files/{id}", Auth::Key, || delete(files::delete)),
     route(Method::GET, "/api/runs/{id}", Auth::Key, || get(runs::get)),
     route(Method::GET, "/api/runs/{id}/context", Auth::Key, || get(sent::list)),
     route(Method::POST, "/api/runs/{id}/cancel", Auth::Key, || post(runs::cancel)),

@@ -4,7 +4,7 @@
 
 use adjutant::http::router::{ROUTES, Route};
 use adjutant::wire::client::FRAMES;
-use adjutant_core::ids::{ApprovalId, MessageId, RunId, ThreadId, ToolCallId};
+use adjutant_core::ids::{ApprovalId, FileId, MessageId, RunId, ThreadId, ToolCallId};
 use adjutant_core::message::{Part, Role as MessageRole};
 use adjutant_core::scope::{Origin, Role, Scope, UserId};
 use adjutant_engine::events::event::{EventBody, Live};
@@ -27,6 +27,7 @@ struct Belongings {
     approval: ApprovalId,
     call: ToolCallId,
     device: String,
+    file: FileId,
 }
 
 struct Town {
@@ -103,6 +104,8 @@ async fn move_in(server: &TestServer) -> Belongings {
     let key = server.key("anna", "personal", Role::Personal).await;
     let session = answer(server.request("POST", "/api/session").bearer_auth(&key.secret)).await;
     let device = session.body["device"]["id"].as_str().unwrap().to_owned();
+    let upload = server.request("POST", "/api/files?name=plan.txt").bearer_auth(&key.secret).body("anna's secret plan");
+    let uploaded = answer(upload).await;
     Belongings {
         thread: accepted.thread_id,
         message: accepted.message_id,
@@ -110,6 +113,7 @@ async fn move_in(server: &TestServer) -> Belongings {
         approval,
         call,
         device,
+        file: uploaded.body["id"].as_str().unwrap().parse().unwrap(),
     }
 }
 
@@ -151,6 +155,7 @@ async fn every_route(town: &Town) {
             "/api/credentials/{service}" if route.method == "PUT" => continue,
             "/api/credentials/{service}" => ("garmin".to_owned(), "unheard-of".to_owned()),
             // A name is the caller's own profile, whatever others have: see `profiles`.
+            path if path.starts_with("/api/files/") => (known.file.to_string(), FileId::new().to_string()),
             // Models belong to nobody.
             "/api/profiles/{name}" | "/v1/models/{id}" => continue,
             // Names, some of which need a body: below.

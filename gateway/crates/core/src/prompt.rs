@@ -1,6 +1,8 @@
 //! Builds the model's context from a thread's tail, under a budget. Pure: equal input, equal prompt,
 //! so that a provider's prompt cache stays warm.
 
+pub mod files;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -44,7 +46,9 @@ pub fn build(opening: &Opening<'_>, tail: &[Arc<Message>], budget: usize) -> Vec
                 if kept.get(index + 1).is_none_or(|next| next.seq != message.seq) {
                     text.push_str(&sent(message, opening.zone));
                 }
-                prompt.push(PromptMessage { role: message.role, parts: vec![Part::text(text)] });
+                let mut parts = vec![Part::text(text)];
+                parts.extend(message.files().cloned().map(Part::File));
+                prompt.push(PromptMessage { role: message.role, parts });
             }
             Role::Assistant => push_answer(&mut prompt, message, &mut results),
             Role::Tool => {}
@@ -53,9 +57,9 @@ pub fn build(opening: &Opening<'_>, tail: &[Arc<Message>], budget: usize) -> Vec
     prompt
 }
 
-/// Whether the prompt made of this tail holds text from tools.
+/// Whether the prompt made of this tail holds text that neither the person nor the server wrote: from tools, or in files.
 pub fn holds_foreign_text(tail: &[Arc<Message>]) -> bool {
-    tail.iter().any(|message| message.role == Role::Tool)
+    tail.iter().any(|message| message.role == Role::Tool || message.files().next().is_some())
 }
 
 fn opened(opening: &Opening<'_>) -> String {

@@ -1,18 +1,17 @@
 //! One model call of a run: the prompt, the stream, and what came of it.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use adjutant_core::ids::{MessageId, StepId};
+use adjutant_core::ids::{FileId, MessageId, StepId};
 use adjutant_core::limits;
 use adjutant_core::message::{Part, Role, ThinkingPart, without_nul};
-use adjutant_core::model::{
-    ModelAnswer, ModelError, ModelErrorKind, ModelEvent, ModelRequest, PassedOver, Purpose, StopReason, Usage,
-};
+use adjutant_core::model::{FileContent, ModelAnswer, ModelError, ModelErrorKind, ModelEvent, ModelRequest, PassedOver, Purpose, StopReason, Usage};
 use adjutant_core::prompt;
 use adjutant_core::run::state::Event as MachineEvent;
 use adjutant_core::tool::ToolSpec;
-use adjutant_store::approvals;
+use adjutant_store::{approvals, files};
 use adjutant_store::error::StoreError;
 use adjutant_store::steps::ModelCallStep;
 use chrono::{DateTime, Utc};
@@ -48,6 +47,8 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 enum Stopped {
     Answered(Box<Result<ModelAnswer, ModelError>>),
     TooLong,
+    /// The files of the prompt could not be read.
+    Broken(StoreError),
     Unborn,
     Cancelled,
     TimeUp,
@@ -85,6 +86,7 @@ impl Driver {
         let happened = match stopped {
             Stopped::Stopping => return Ok(Thought::Stopping),
             Stopped::Unborn => return Ok(Thought::Unborn),
+            Stopped::Broken(error) => return Err(error),
             Stopped::Answered(answered) => match *answered {
                 Ok(answer) => self.answered(answer, started_at, &mut batch).await?,
                 Err(error) => self.failed(error, &text, started_at, &mut batch),
@@ -133,7 +135,11 @@ impl Driver {
             *catalogue = Some(listed);
         }
         let catalogue = catalogue.as_ref().map_or(&[][..], |catalogue| &catalogue.tools);
-        let request = self.model_request(catalogue);
+        let files = match self.files().await {
+            Ok(files) => files,
+            Err(error) => return Stopped::Broken(error),
+        };
+        let request = self.model_request(catalogue, files);
         *sent = Some(Sent::of(&request, parts.clock.now()));
         let mut stream = parts.llm.stream(request);
         let mut first = None;
@@ -195,7 +201,28 @@ impl Driver {
         }
     }
 
-    fn model_request(&self, catalogue: &[ToolSpec]) -> ModelRequest {
+    /// The content of the files that the prompt needs.
+    async fn files(&self) -> Result<HashMap<FileId, Arc<FileContent>>, StoreError> {
+        let needed = prompt::files::needed(&self.tail);
+        if needed.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let owner = self.context.scope.owner();
+        self.engine
+            .store()
+            .scoped(&owner, async |tx| {
+                let mut found = HashMap::new();
+                for info in files::of_ids(tx, &needed).await? {
+                    let bytes = files::content(tx, info.id).await?;
+                    let content = FileContent { name: info.name, media_type: info.media_type, bytes };
+                    found.insert(info.id, Arc::new(content));
+                }
+                Ok(found)
+            })
+            .await
+    }
+
+    fn model_request(&self, catalogue: &[ToolSpec], files: HashMap<FileId, Arc<FileContent>>) -> ModelRequest {
         let request = &self.context.request;
         let brought: HashSet<&str> = request.caller_tools.iter().map(|tool| tool.name.as_str()).collect();
         let mut tools: Vec<ToolSpec> =
@@ -205,8 +232,12 @@ impl Driver {
             models: self.models(),
             purpose: Purpose::Answer,
             access: self.assistant.access.clone(),
-            files: HashMap::new(),
-            messages: prompt::build(&self.assistant.opening(), &self.tail, limits::PROMPT_BYTES),
+            messages: prompt::build(
+                &self.assistant.opening(),
+                &prompt::files::inlined(&self.tail, &files),
+                limits::PROMPT_BYTES,
+            ),
+            files,
             tools,
             max_output_tokens: request.max_output_tokens.unwrap_or(limits::ANSWER_TOKENS).min(limits::ANSWER_TOKENS),
             temperature: request.temperature,

@@ -1,0 +1,6 @@
+//! Files that people attach to messages: uploads, what they are, and the way back out.
+
+pub mod kind;
+pub mod name;
+pub mod routes;
+mod upload;
