@@ -10,10 +10,13 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
+use super::files::routes as files;
 use super::guard::ASK;
 use super::router::{Auth, ROUTES, Route};
-use super::files::routes as files;
-use super::{agui, ask, credentials, devices, health, me, messages, profiles, runs, search, sent, server_content, servers, sessions, threads};
+use super::{
+    agui, ask, credentials, devices, health, me, messages, profiles, runs, search, sent, server_content, servers,
+    sessions, threads,
+};
 use crate::app::App;
 use crate::problem;
 

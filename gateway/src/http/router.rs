@@ -6,9 +6,12 @@ use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use http::{Method, StatusCode};
 
-use super::openai::{chat, models};
 use super::files::routes as files;
-use super::{agui, ask, credentials, devices, guard, health, me, messages, openapi, profiles, runs, search, sent, server_content, servers, sessions, threads};
+use super::openai::{chat, models};
+use super::{
+    agui, ask, credentials, devices, guard, health, me, messages, openapi, profiles, runs, search, sent,
+    server_content, servers, sessions, threads,
+};
 use crate::app::App;
 use crate::problem::Problem;
 use crate::ws::upgrade;

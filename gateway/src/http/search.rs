@@ -124,14 +124,26 @@ mod tests {
     #[test]
     fn a_snippet_falls_into_pieces() {
         let piece = |text: &str, hit| PieceView { text: text.to_owned(), hit };
-        assert_eq!(pieces("buy \u{2}milk\u{3} & <b>"), [piece("buy ", false), piece("milk", true), piece(" & <b>", false)]);
+        assert_eq!(
+            pieces("buy \u{2}milk\u{3} & <b>"),
+            [piece("buy ", false), piece("milk", true), piece(" & <b>", false)]
+        );
         assert_eq!(pieces("\u{2}cut"), [piece("cut", true)]);
         assert_eq!(pieces(""), []);
     }
 
     #[test]
     fn the_last_word_may_be_the_beginning_of_one_only_while_it_is_written() {
-        for (q, prefix) in [("mil", true), ("buy mil", true), ("buy ", false), ("-mil", false), ("\"buy mil", false), ("\"buy\" mil", true), ("m)", false), ("日本", true)] {
+        for (q, prefix) in [
+            ("mil", true),
+            ("buy mil", true),
+            ("buy ", false),
+            ("-mil", false),
+            ("\"buy mil", false),
+            ("\"buy\" mil", true),
+            ("m)", false),
+            ("日本", true),
+        ] {
             assert_eq!(ends_in_a_word(q), prefix, "{q}");
         }
     }

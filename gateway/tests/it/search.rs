@@ -48,7 +48,8 @@ async fn messages_are_found_by_words_phrases_and_beginnings_and_only_by_their_ow
     assert_eq!((&hit["role"], hit["messageId"].is_string()), (&json!("user"), true));
     // Page by page.
     let first = house.server.get("/api/search?q=noted&limit=2", KEY).await.body;
-    let second = house.server.get(&format!("/api/search?q=noted&limit=2&before={}", first["next"].as_str().unwrap()), KEY).await;
+    let second =
+        house.server.get(&format!("/api/search?q=noted&limit=2&before={}", first["next"].as_str().unwrap()), KEY).await;
     assert_eq!(second.body["items"][0]["threadId"], json!(threads[0]));
     for user in [("owner", "work"), ("ben", "personal")] {
         let key = house.server.key(user.0, user.1, Role::Admin).await;
@@ -56,7 +57,9 @@ async fn messages_are_found_by_words_phrases_and_beginnings_and_only_by_their_ow
     }
     answer(house.server.request("DELETE", &format!("/api/threads/{}", threads[0])).bearer_auth(KEY)).await;
     assert_eq!(found(&house, KEY, "monday").await, Vec::<Value>::new(), "a deleted thread is not searched");
-    for (q, code) in [(String::new(), "query_empty"), ("%20".to_owned(), "query_empty"), ("x".repeat(9_000), "query_too_long")] {
+    for (q, code) in
+        [(String::new(), "query_empty"), ("%20".to_owned(), "query_empty"), ("x".repeat(9_000), "query_too_long")]
+    {
         house.server.get(&format!("/api/search?q={q}"), KEY).await.is_problem(400, code, code);
     }
 }

@@ -20,8 +20,7 @@ pub fn of(content: &[u8]) -> Option<&'static str> {
 
 fn is_json(text: &str) -> bool {
     let text = text.trim_start();
-    (text.starts_with('{') || text.starts_with('['))
-        && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+    (text.starts_with('{') || text.starts_with('[')) && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }
 
 #[cfg(test)]

@@ -19,8 +19,10 @@ fn is_invisible(c: char) -> bool {
 
 /// `Content-Disposition` with that name, in a form that every client reads and one that keeps all characters.
 pub fn disposition(how: &str, name: &str) -> String {
-    let plain: String =
-        name.chars().map(|c| if c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '%') || c == ' ' { c } else { '_' }).collect();
+    let plain: String = name
+        .chars()
+        .map(|c| if c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '%') || c == ' ' { c } else { '_' })
+        .collect();
     let mut header = format!("{how}; filename=\"{plain}\"; filename*=UTF-8''");
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_') {
@@ -55,6 +57,9 @@ mod tests {
     #[test]
     fn a_header_holds_any_name() {
         let header = disposition("attachment", "a \"b\";ü\u{1f408}.txt");
-        assert_eq!(header, "attachment; filename=\"a _b_;__.txt\"; filename*=UTF-8''a%20%22b%22%3B%C3%BC%F0%9F%90%88.txt");
+        assert_eq!(
+            header,
+            "attachment; filename=\"a _b_;__.txt\"; filename*=UTF-8''a%20%22b%22%3B%C3%BC%F0%9F%90%88.txt"
+        );
     }
 }

@@ -10,9 +10,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use http::header::{
-    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
-};
+use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -64,8 +62,11 @@ pub(in crate::http) async fn upload(
     let sha256 = Sha256::digest(&content);
     let new = NewFile { id: FileId::new(), name: &name, media_type, sha256: &sha256, content: &content };
     let owner = user.scope.owner();
-    let stored =
-        app.store().scoped(&owner, async |tx| files::insert(tx, &new, limits::USER_FILE_BYTES).await).await.map_err(full)?;
+    let stored = app
+        .store()
+        .scoped(&owner, async |tx| files::insert(tx, &new, limits::USER_FILE_BYTES).await)
+        .await
+        .map_err(full)?;
     Ok((StatusCode::CREATED, Json(view(stored))))
 }
 

@@ -102,8 +102,13 @@ mod tests {
     #[test]
     fn the_newest_files_come_first_until_the_budget_is_used() {
         let large = limits::PROMPT_FILE_BYTES - 1;
-        let (old, new, note) = (file("a.png", "image/png", 2), file("b.pdf", "application/pdf", large), file("c", "text/plain", 5));
-        let tail = [message(&[old.clone(), note.clone()]), message(std::slice::from_ref(&new)), message(std::slice::from_ref(&new))];
+        let (old, new, note) =
+            (file("a.png", "image/png", 2), file("b.pdf", "application/pdf", large), file("c", "text/plain", 5));
+        let tail = [
+            message(&[old.clone(), note.clone()]),
+            message(std::slice::from_ref(&new)),
+            message(std::slice::from_ref(&new)),
+        ];
         assert_eq!(needed(&tail), [new.file_id, note.file_id]);
         assert_eq!(needed(&[message(std::slice::from_ref(&old))]), [old.file_id]);
     }

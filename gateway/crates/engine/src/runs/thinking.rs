@@ -7,13 +7,16 @@ use std::time::Duration;
 use adjutant_core::ids::{FileId, MessageId, StepId};
 use adjutant_core::limits;
 use adjutant_core::message::{Part, Role, ThinkingPart, without_nul};
-use adjutant_core::model::{FileContent, ModelAnswer, ModelError, ModelErrorKind, ModelEvent, ModelRequest, PassedOver, Purpose, StopReason, Usage};
+use adjutant_core::model::{
+    FileContent, ModelAnswer, ModelError, ModelErrorKind, ModelEvent, ModelRequest, PassedOver, Purpose, StopReason,
+    Usage,
+};
 use adjutant_core::prompt;
 use adjutant_core::run::state::Event as MachineEvent;
 use adjutant_core::tool::ToolSpec;
-use adjutant_store::{approvals, files};
 use adjutant_store::error::StoreError;
 use adjutant_store::steps::ModelCallStep;
+use adjutant_store::{approvals, files};
 use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use tokio::sync::{Notify, oneshot};
