@@ -1,6 +1,11 @@
 //! Several models through the whole server: who answers in whose place, what was thought, what it cost, and that a
 //! client is told all of it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use adjutant_core::scope::{Role, UserId};
+use adjutant_store::users::{self, UserChange};
 use adjutant_testkit::db::TestDb;
 use axum::Router;
 use axum::response::IntoResponse;
@@ -9,6 +14,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use super::luck_model;
 use super::server::{KEY, TestServer, config};
 use super::ws_ag_ui::judge;
 use super::ws_support::{Client, ends_run, is, text_of};
@@ -125,5 +131,40 @@ async fn a_person_sees_who_answered_in_whose_place_what_was_thought_and_what_it_
     );
     let events = frames.iter().chain(&stored).filter(|frame| frame["type"] == "event");
     judge(&events.map(|frame| format!("{}\n", frame["event"])).collect::<Vec<_>>().concat()).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_key_and_a_grant_every_door_refuses_and_nobody_is_asked() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let base_url = luck_model::model(move |_, _| {
+        count.fetch_add(1, Ordering::Relaxed);
+        luck_model::text("never")
+    })
+    .await;
+    let settings = [("LLM_PROVIDER", "openai"), ("LLM_MODEL", "m"), ("OPENAI_BASE_URL", base_url.as_str())];
+    let server = TestServer::start_with(&settings).await;
+    let key = server.key("anna", "personal", Role::Personal).await.secret;
+    let anna = UserId::parse("anna").unwrap();
+    let change = UserChange { allow_operator_llm: Some(false), is_disabled: None };
+    server.db.store.system("test", async |tx| users::change(tx, &anna, change).await).await.unwrap();
+
+    let mut client = Client::open(server.address, &key).await;
+    client.say(None, "one", "hello").await;
+    let error = client.error().await;
+    assert_eq!(error["code"], "llm_key_required");
+    assert!(error["message"].as_str().unwrap().contains("llm_openai"), "it says what to do: {error}");
+    let chat = json!({"model": "cos", "messages": [{"role": "user", "content": "hello"}]});
+    let answer = server.request("POST", "/v1/chat/completions").bearer_auth(&key).json(&chat).send().await.unwrap();
+    assert_eq!(answer.status(), 403);
+    assert_eq!(answer.json::<Value>().await.unwrap()["error"]["code"], "llm_key_required");
+    let ask = server.request("POST", "/api/v1/ask").bearer_auth(&key).header("content-type", "text/plain");
+    let answer = ask.body("hello").send().await.unwrap();
+    assert_eq!(answer.status(), 403, "a sentence, as this door answers");
+
+    // Nothing was stored and nobody was asked.
+    assert_eq!(server.get("/api/threads", &key).await.body["items"], json!([]));
+    assert_eq!(asked.load(Ordering::Relaxed), 0);
     server.stop().await;
 }
