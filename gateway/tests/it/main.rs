@@ -51,6 +51,7 @@ mod servers;
 mod sessions;
 mod terminal;
 mod threads;
+mod titles;
 mod ws_ag_ui;
 mod ws_approvals;
 mod ws_chat;

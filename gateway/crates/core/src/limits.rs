@@ -131,6 +131,10 @@ limits! {
     TITLE_BYTES: usize = 4 * 1024, bytes;
     /// Asking the small model for a title.
     TITLE_TIME: u64 = 60_000, milliseconds;
+    /// Output tokens asked of the small model for a title, with what it thinks.
+    TITLE_TOKENS: u32 = 2_048, tokens;
+    /// Text of its answer; more is no title.
+    TITLE_ANSWER_BYTES: usize = 16 * 1024, bytes;
     /// How often a title is asked for when that fails.
     TITLE_TRIES: i32 = 3, items;
     /// What is searched for.

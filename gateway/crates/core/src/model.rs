@@ -29,6 +29,12 @@ pub trait LlmClient: Send + Sync {
     /// [`ModelErrorKind::NotConfigured`] or [`ModelErrorKind::NoKey`]. Asks nobody.
     fn plan(&self, models: &[String], purpose: Purpose, access: &ModelAccess) -> Result<Vec<String>, ModelError>;
 
+    /// Whether a model was named for small work ([`Purpose::Small`]) alone. Without one, small work that nobody asked for
+    /// is left undone: the model that answers is slower and dearer.
+    fn has_small_model(&self) -> bool {
+        false
+    }
+
     /// Looks once more for a model that needs no configuration, if there is none yet. Bounded in time.
     fn look_again(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))

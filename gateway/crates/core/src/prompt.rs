@@ -2,6 +2,7 @@
 //! so that a provider's prompt cache stays warm.
 
 pub mod files;
+pub mod title;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -177,6 +177,10 @@ impl LlmClient for Router {
         Ok(choices.into_iter().map(|choice| choice.name.to_string()).collect())
     }
 
+    fn has_small_model(&self) -> bool {
+        self.inner.small.is_some()
+    }
+
     fn look_again(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.inner.look())
     }

@@ -123,6 +123,7 @@ impl Driver {
         match self.work(events, gate).await {
             Ok(Left::Ended { next }) => {
                 hold.settle();
+                self.give_title();
                 if let Some(next) = next {
                     self.engine.resume(&self.context.scope.owner(), next).await;
                 }

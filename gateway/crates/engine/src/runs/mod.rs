@@ -13,3 +13,4 @@ mod sent;
 pub mod submission;
 mod submit;
 mod thinking;
+mod title;

@@ -108,7 +108,7 @@ impl Engine {
     }
 
     /// Locks the thread, makes the change, publishes what it announces, and sees to it that workers hear of it.
-    async fn in_thread<T, F>(&self, owner: &Owner, thread: ThreadId, work: F) -> Result<T, ThreadError>
+    pub(crate) async fn in_thread<T, F>(&self, owner: &Owner, thread: ThreadId, work: F) -> Result<T, ThreadError>
     where
         F: AsyncFnOnce(&Self, &mut Tx, LockedThread, &mut After) -> Result<T, StoreError>,
     {
@@ -174,7 +174,7 @@ async fn write_change(
 }
 
 /// Appends the event that says what a thread is like now, under the number that the change took.
-pub(super) async fn tell(tx: &mut Tx, changed: &ThreadSummary) -> Result<Event, StoreError> {
+pub(crate) async fn tell(tx: &mut Tx, changed: &ThreadSummary) -> Result<Event, StoreError> {
     let body = EventBody::ThreadChanged {
         title: changed.title.clone(),
         head_id: changed.head_id,
