@@ -27,12 +27,15 @@ impl Config {
         })
     }
 
-    fn origin_of_server(&self, name: &str) -> Option<String> {
-        let server = self.mcp.servers.enabled.iter().find(|server| server.name == name)?;
-        match &server.transport {
-            Transport::Http(http) => Some(http.url.origin().ascii_serialization()),
-            Transport::Stdio(_) => None,
-        }
+    /// Of the operator's server that takes this credential; none when several do, at different places.
+    fn origin_of_server(&self, service: &str) -> Option<String> {
+        let mut origins = self.mcp.servers.enabled.iter().filter_map(|server| {
+            let Transport::Http(http) = &server.transport else { return None };
+            let wanted = http.credential.as_ref().map_or(server.name.as_str(), |mapping| mapping.service.as_str());
+            (wanted == service).then(|| http.url.origin().ascii_serialization())
+        });
+        let first = origins.next()?;
+        origins.all(|other| other == first).then_some(first)
     }
 }
 

@@ -3,8 +3,10 @@
 
 use adjutant_core::credential::{Secret, Service};
 use adjutant_core::limits;
+use adjutant_core::scope::Owner;
 use adjutant_store::credentials::{self, CredentialEntry, NewCredential, Reach, Unusable};
 use adjutant_store::error::StoreError;
+use adjutant_store::mcp_servers;
 use axum::Json;
 use axum::extract::{FromRequestParts, Request, State};
 use chrono::{DateTime, Utc};
@@ -13,6 +15,7 @@ use http::request::Parts;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use url::Url;
 use utoipa::{IntoParams, ToSchema};
 
 use super::body;
@@ -136,8 +139,8 @@ pub(super) async fn put(
 ) -> Result<(StatusCode, Json<CredentialView>), Problem> {
     let reach = reaching.allowed_to(&user)?;
     let body: CredentialBody = body::secret_json(request, limits::CREDENTIAL_BODY_BYTES).await?;
-    let new = read(&app, service, body)?;
     let owner = user.scope.owner();
+    let new = read(&app, &owner, service, body).await?;
     let (is_new, entries) = app
         .store()
         .scoped(&owner, async |tx| {
@@ -171,7 +174,7 @@ pub(super) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn read(app: &App, service: Service, body: CredentialBody) -> Result<NewCredential, Problem> {
+async fn read(app: &App, owner: &Owner, service: Service, body: CredentialBody) -> Result<NewCredential, Problem> {
     let invalid = |detail: String| Problem::bad_request("invalid_credential", detail);
     let mut fields = Map::new();
     let exposed = |secret: SecretString| Value::from(secret.expose_secret());
@@ -181,11 +184,24 @@ fn read(app: &App, service: Service, body: CredentialBody) -> Result<NewCredenti
     fields.extend(body.headers.map(|headers| ("headers".to_owned(), headers.into())));
     let secret = Secret::read(&service, &fields).map_err(|error| invalid(error.to_string()))?;
     let scopes = credentials::check_scopes(body.scopes).map_err(|error| invalid(error.to_owned()))?;
-    let origin = app.config().origin_for(&service, body.origin.as_deref()).map_err(|error| {
-        let code = if body.origin.is_some() { "invalid_origin" } else { "origin_required" };
-        Problem::bad_request(code, error)
-    })?;
+    let origin = match (app.config().origin_for(&service, body.origin.as_deref()), body.origin) {
+        (Ok(origin), _) => origin,
+        (Err(error), Some(_)) => return Err(Problem::bad_request("invalid_origin", error)),
+        (Err(error), None) => {
+            own_server(app, owner, &service).await?.ok_or_else(|| Problem::bad_request("origin_required", error))?
+        }
+    };
     Ok(NewCredential { service, secret, scopes, expires_at: body.expires_at, origin })
+}
+
+/// The origin of the person's own server of that name.
+async fn own_server(app: &App, owner: &Owner, service: &Service) -> Result<Option<String>, Problem> {
+    if service.provider().is_some() {
+        return Ok(None);
+    }
+    let servers = app.store().scoped(owner, async |tx| mcp_servers::list(tx).await).await?;
+    let server = servers.into_iter().find(|server| server.name == service.as_str());
+    Ok(server.and_then(|server| Url::parse(&server.url).ok()).map(|url| url.origin().ascii_serialization()))
 }
 
 fn refused(error: StoreError) -> Problem {

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::binary::{Home, adjutant, output};
 use crate::server::{Answer, KEY, TestServer, answer};
+use crate::ws_support::Folder;
 
 const KEYS: &str = "new:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 const CEILING: Duration = Duration::from_secs(30);
@@ -88,6 +89,29 @@ async fn a_credential_is_stored_listed_replaced_and_deleted_and_never_comes_back
 }
 
 #[tokio::test]
+async fn a_credential_goes_to_the_server_that_takes_it_without_being_told_where_that_is() {
+    let folder = Folder::new();
+    let at = |port: u16, service: Option<&str>| match service {
+        Some(service) => {
+            json!({"type": "http", "url": format!("http://127.0.0.1:{port}/mcp"), "credential": {"service": service}})
+        }
+        None => json!({"type": "http", "url": format!("http://127.0.0.1:{port}/mcp")}),
+    };
+    let servers = json!({"mail": at(9, Some("google")), "garmin": at(10, None), "one": at(9, Some("two-places")), "two": at(10, Some("two-places"))});
+    std::fs::write(folder.mcp(), json!({"mcpServers": servers}).to_string()).unwrap();
+    let file = folder.mcp();
+    let server = TestServer::start_with(&[("CREDENTIALS_ENCRYPTION_KEY", KEYS), ("ADJUTANT_MCP_CONFIG", &file)]).await;
+    let me = Caller { server: &server, key: KEY, profile: None };
+    let token = json!({"token": "t0k3n-0123456789"});
+    assert_eq!(me.put("google", &token).await.body["origin"], "http://127.0.0.1:9");
+    assert_eq!(me.put("garmin", &token).await.body["origin"], "http://127.0.0.1:10");
+    for unclear in ["two-places", "mail", "unheard-of"] {
+        me.put(unclear, &token).await.is_problem(400, "origin_required", unclear);
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn bad_credentials_are_refused_with_their_codes_and_nothing_of_them_is_quoted() {
     let server = start().await;
     let me = Caller { server: &server, key: KEY, profile: None };
@@ -149,6 +173,7 @@ async fn users_and_profiles_see_their_own_and_only_a_key_for_all_changes_what_ho
         server.key("anna", "work", Role::Personal).await.secret,
         server.key("ben", "personal", Role::Admin).await.secret,
     );
+    server.key("anna", "home", Role::Personal).await;
     let anna = Caller { server: &server, key: &all, profile: None };
     let at_work = Caller { server: &server, key: &work, profile: None };
     let home = anna.request("PUT", "/api/profiles/home").json(&json!({}));

@@ -15,6 +15,7 @@ mod ask;
 mod binary;
 mod boot;
 mod branches;
+mod byok;
 mod cli_completions;
 mod cli_init;
 mod credentials;

@@ -70,13 +70,18 @@ impl TestServer {
 
     /// A further key.
     pub(crate) async fn key(&self, user: &str, profile: &str, role: Role) -> NewKey {
+        self.key_with(user, profile, role, true).await
+    }
+
+    /// As [`Self::key`]; a new user may use the operator's model if their first key may.
+    pub(crate) async fn key_with(&self, user: &str, profile: &str, role: Role, operator_llm: bool) -> NewKey {
         let made = key::generate().unwrap();
         let identity = KeyIdentity {
             key_id: made.id.clone(),
             user: UserId::parse(user).unwrap(),
             profile: KeyProfile::parse(profile).unwrap(),
             role,
-            allow_operator_llm: true,
+            allow_operator_llm: operator_llm,
         };
         let new = keys::NewKey { identity, hash: made.digest, label: String::new() };
         self.db.store.system("a key for a test", async |tx| keys::create(tx, &new).await).await.unwrap();

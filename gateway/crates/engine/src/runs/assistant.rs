@@ -1,11 +1,15 @@
 //! What a run needs to know of whom it works for: the profile's settings, and the rights of the key that it
 //! was asked for with, as they are now. Loaded in the transaction that takes the run up.
 
-use adjutant_core::model::{ModelAccess, ModelError, Purpose};
+use std::fmt;
+
+use adjutant_core::credential::Service;
+use adjutant_core::model::{ModelAccess, ModelError, ModelErrorKind, Purpose};
 use adjutant_core::profile::ProfileSettings;
 use adjutant_core::prompt::Opening;
 use adjutant_core::scope::{Origin, Scope};
 use adjutant_core::tool::{AddedBy, ToolCatalogue};
+use adjutant_store::credentials::{self, Unusable};
 use adjutant_store::error::StoreError;
 use adjutant_store::profiles::{self, Employer};
 use adjutant_store::runs::Run;
@@ -24,15 +28,42 @@ pub struct Assistant {
     pub zone: Tz,
     /// What may answer, in order of preference; empty: the operator's order.
     pub models: Vec<String>,
-    /// With whose keys.
+    /// With whose keys; with nobody's while one of the user's own cannot be used.
     pub access: ModelAccess,
+    /// The key that cannot be used, which nobody else's replaces.
+    pub(super) broken: Option<BrokenKey>,
     /// Of the operator's servers; `None`: all.
-    allowed_servers: Option<Vec<String>>,
+    pub(super) allowed_servers: Option<Vec<String>>,
 }
 
 /// Why a run may not begin or go on.
 pub(super) const RIGHTS_LOST: (&str, &str) =
     ("rights_lost", "the key that asked for this was revoked, or its user may not use this server any more");
+
+/// A key for a model that its user stored and that cannot be used.
+#[derive(Debug, Clone)]
+pub(super) struct BrokenKey {
+    service: Service,
+    why: Unusable,
+}
+
+impl BrokenKey {
+    pub(super) fn code(&self) -> &'static str {
+        self.why.code()
+    }
+}
+
+impl fmt::Display for BrokenKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the credential for {} {}", self.service, self.why)
+    }
+}
+
+impl From<BrokenKey> for StoreError {
+    fn from(BrokenKey { service, why }: BrokenKey) -> Self {
+        Self::Credential { service, why }
+    }
+}
 
 /// What was loaded for a run.
 pub(super) struct Loaded {
@@ -53,7 +84,7 @@ pub(super) async fn load(tx: &mut Tx, parts: &Parts, scope: &Scope) -> Result<Lo
         scope.operator_llm &= rights.operator_llm;
         scope.role = rights.role;
     }
-    let assistant = Assistant::new(settings, &scope, parts);
+    let assistant = Assistant::new(tx, settings, &scope, parts).await?;
     Ok(Loaded { is_active: rights.is_active, scope, assistant, now })
 }
 
@@ -65,7 +96,7 @@ pub(super) async fn load_again(tx: &mut Tx, parts: &Parts, run: &Run) -> Result<
     let mut scope = Scope::new(owner.user, owner.profile, rights.role, origin);
     scope.operator_llm = rights.operator_llm;
     scope.key = run.key_id.as_deref().map(Into::into);
-    let assistant = Assistant::new(settings, &scope, parts);
+    let assistant = Assistant::new(tx, settings, &scope, parts).await?;
     Ok(Loaded { is_active: rights.is_active, scope, assistant, now })
 }
 
@@ -87,24 +118,40 @@ impl Engine {
             .store()
             .scoped(&scope.owner(), async |tx| Ok((users::myself(tx).await?, load(tx, parts, scope).await?)))
             .await?;
-        let Assistant { models, access, .. } = loaded.assistant;
         Ok(About {
             display_name: user.display_name,
             operator_llm: loaded.scope.operator_llm,
-            models: parts.llm.plan(&models, Purpose::Answer, &access),
+            models: loaded.assistant.plan(parts, None),
         })
     }
 }
 
 impl Assistant {
-    fn new(settings: ProfileSettings, scope: &Scope, parts: &Parts) -> Self {
-        Self {
+    async fn new(tx: &mut Tx, settings: ProfileSettings, scope: &Scope, parts: &Parts) -> Result<Self, StoreError> {
+        let (access, broken) = match credentials::model_keys(tx, &parts.vault).await {
+            Ok(keys) => (ModelAccess { keys, operator: scope.operator_llm }, None),
+            Err(StoreError::Credential { service, why }) => (ModelAccess::default(), Some(BrokenKey { service, why })),
+            Err(error) => return Err(error),
+        };
+        Ok(Self {
             system_prompt: settings.system_prompt.unwrap_or_else(|| parts.system_prompt.clone()),
             user_context: settings.user_context,
             zone: settings.time_zone,
             models: settings.models,
-            access: ModelAccess { keys: Vec::new(), operator: scope.operator_llm },
+            access,
+            broken,
             allowed_servers: settings.allowed_servers,
+        })
+    }
+
+    /// Which models would be asked, in order, or why none may be; the one that a request names alone.
+    pub(super) fn plan(&self, parts: &Parts, named: Option<&str>) -> Result<Vec<String>, ModelError> {
+        if let Some(broken) = &self.broken {
+            return Err(ModelError::new(ModelErrorKind::NoKey, broken.to_string()));
+        }
+        match named {
+            Some(model) => parts.llm.plan(&[model.to_owned()], Purpose::Answer, &self.access),
+            None => parts.llm.plan(&self.models, Purpose::Answer, &self.access),
         }
     }
 

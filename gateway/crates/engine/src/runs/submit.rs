@@ -7,7 +7,7 @@ use std::sync::Arc;
 use adjutant_core::ids::{FileId, MessageId, RunId, ThreadId};
 use adjutant_core::limits;
 use adjutant_core::message::{Message, Part, Role, accept_client_message_id};
-use adjutant_core::model::{ModelAccess, ModelErrorKind, Purpose, Usage};
+use adjutant_core::model::{ModelErrorKind, Usage};
 use adjutant_core::prompt;
 use adjutant_core::run::checkpoint;
 use adjutant_core::run::state::{Event as MachineEvent, RunState};
@@ -88,8 +88,9 @@ impl Engine {
         if let Some(id) = &submission.client_message_id {
             accept_client_message_id(id)?;
         }
-        let models: Vec<String> = submission.request.model.clone().into_iter().collect();
-        self.may_ask(&models, &ModelAccess { keys: Vec::new(), operator: scope.operator_llm }).await?;
+        if self.default_model().is_none() {
+            self.inner.parts.llm.look_again().await;
+        }
         let owner = scope.owner();
         let thread = match submission.thread {
             Target::New { .. } => ThreadId::new(),
@@ -124,27 +125,25 @@ impl Engine {
         let commit = fault::or_acknowledged(self, acknowledged, commit);
         match commit.await {
             Ok(accepted) => Ok(accepted),
+            Err(StoreError::Invalid(what)) if what == NO_MODEL => {
+                Err(self.why_no_model(scope, submission.request.model.as_deref()).await?)
+            }
             Err(error) => self.explain(&owner, submission.client_message_id.as_deref(), place, error).await,
         }
     }
 
-    /// Refuses where no model may be asked, before anything is stored.
-    async fn may_ask(&self, models: &[String], access: &ModelAccess) -> Result<(), SubmitError> {
-        let llm = &self.inner.parts.llm;
-        let mut planned = llm.plan(models, Purpose::Answer, access);
-        if planned.as_ref().is_err_and(|error| error.kind == ModelErrorKind::NotConfigured) {
-            llm.look_again().await;
-            planned = llm.plan(models, Purpose::Answer, access);
-        }
-        match planned {
-            Ok(_) => Ok(()),
-            Err(error) if error.kind == ModelErrorKind::NoKey => Err(SubmitError::NoModelKey(error.message)),
+    /// The sentence for somebody who may ask no model, or not the one that they named. Nothing was stored.
+    async fn why_no_model(&self, scope: &Scope, named: Option<&str>) -> Result<SubmitError, StoreError> {
+        let parts = &self.inner.parts;
+        let loaded =
+            self.store().scoped(&scope.owner(), async |tx| assistant::load(tx, parts, scope).await).await?.assistant;
+        Ok(match loaded.plan(parts, named) {
+            Err(error) if error.kind == ModelErrorKind::NoKey => SubmitError::NoModelKey(error.message),
             // Others may be asked, but not the one that was named.
-            Err(_) if !models.is_empty() && llm.plan(&[], Purpose::Answer, access).is_ok() => {
-                Err(SubmitError::ModelNotAllowed)
-            }
-            Err(_) => Err(SubmitError::ModelNotConfigured),
-        }
+            Err(_) if named.is_some() && loaded.plan(parts, None).is_ok() => SubmitError::ModelNotAllowed,
+            Err(_) => SubmitError::ModelNotConfigured,
+            Ok(_) => SubmitError::NoModelKey("which models may be asked has just changed: send it again".to_owned()),
+        })
     }
 
     /// Inside the transaction. The worker that it starts waits at its gate for the commit.
@@ -159,6 +158,12 @@ impl Engine {
         let loaded = assistant::load(tx, &self.inner.parts, scope).await?;
         if !loaded.is_active {
             return Err(StoreError::Invalid(RIGHTS_LOST.0.to_owned()));
+        }
+        if let Some(broken) = &loaded.assistant.broken {
+            return Err(broken.clone().into());
+        }
+        if loaded.assistant.plan(&self.inner.parts, submission.request.model.as_deref()).is_err() {
+            return Err(StoreError::Invalid(NO_MODEL.to_owned()));
         }
         let locked = match submission.thread {
             Target::New { hidden } => threads::insert(tx, thread, hidden).await?,
@@ -287,6 +292,9 @@ impl Engine {
         })
     }
 }
+
+/// Inside the store: no model may be asked.
+const NO_MODEL: &str = "model";
 
 /// The agent that answers until agents exist.
 pub(super) const AGENT: &str = "cos";

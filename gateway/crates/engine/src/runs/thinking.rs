@@ -21,6 +21,7 @@ use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use tokio::sync::{Notify, oneshot};
 
+use super::assistant::{self, Assistant, BrokenKey};
 use super::commit::Batch;
 use super::driver::Driver;
 use super::sent::Sent;
@@ -49,6 +50,8 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 enum Stopped {
     Answered(Box<Result<ModelAnswer, ModelError>>),
+    /// A key that the user stored cannot be used.
+    KeyBroken(BrokenKey),
     TooLong,
     /// The files of the prompt could not be read.
     Broken(StoreError),
@@ -64,6 +67,9 @@ impl Driver {
         let stopping = self.engine.supervisor().stopping().clone();
         let deadline = self.deadline();
         let mut text = String::new();
+        if gate.is_none() {
+            self.renew_access().await?;
+        }
         let mut catalogue = self.catalogue.take();
         let mut sent = None;
         let stopped = {
@@ -94,6 +100,9 @@ impl Driver {
                 Ok(answer) => self.answered(answer, started_at, &mut batch).await?,
                 Err(error) => self.failed(error, &text, started_at, &mut batch),
             },
+            Stopped::KeyBroken(key) => {
+                self.ended_badly(key.code(), key.to_string(), Vec::new(), &text, started_at, &mut batch)
+            }
             Stopped::TooLong => {
                 let message = "the model's answer is longer than the limit".to_owned();
                 self.ended_badly("limit_answer", message, Vec::new(), &text, started_at, &mut batch)
@@ -108,6 +117,19 @@ impl Driver {
             }
         };
         Ok(Thought::Happened(happened, Box::new(batch)))
+    }
+
+    /// What may pay can change while a run goes on: a key that was removed is not used for the next call.
+    async fn renew_access(&mut self) -> Result<(), StoreError> {
+        let (parts, scope) = (&self.engine.inner.parts, &self.context.scope);
+        let now = self
+            .engine
+            .store()
+            .scoped(&scope.owner(), async |tx| Ok(assistant::load(tx, parts, scope).await?.assistant))
+            .await?;
+        let Assistant { access, broken, .. } = now;
+        self.assistant = Arc::new(Assistant { access, broken, ..Assistant::clone(&self.assistant) });
+        Ok(())
     }
 
     /// Resolves when a person wants the run to end.
@@ -138,6 +160,9 @@ impl Driver {
             *catalogue = Some(listed);
         }
         let catalogue = catalogue.as_ref().map_or(&[][..], |catalogue| &catalogue.tools);
+        if let Some(broken) = &self.assistant.broken {
+            return Stopped::KeyBroken(broken.clone());
+        }
         let files = match self.files().await {
             Ok(files) => files,
             Err(error) => return Stopped::Broken(error),
