@@ -17,6 +17,7 @@ mod boot;
 mod branches;
 mod cli_completions;
 mod cli_init;
+mod consent_rest;
 mod credentials;
 mod doors;
 mod files;
