@@ -192,6 +192,13 @@ impl From<&ControlError> for Problem {
             ControlError::AlreadyDecided => {
                 Self::new(StatusCode::CONFLICT, "already_decided", "this was decided before")
             }
+            ControlError::AlreadyAnswered => {
+                let detail = "this was answered before, or is asked no more";
+                Self::new(StatusCode::CONFLICT, "already_answered", detail)
+            }
+            ControlError::InvalidAnswer(invalid) => {
+                Self::bad_request("invalid_answer", format!("the answer does not fit the form: {invalid}"))
+            }
             ControlError::NotQuarantined => {
                 let detail = "the run is not quarantined, so there is nothing to decide";
                 Self::new(StatusCode::CONFLICT, "run_not_quarantined", detail)

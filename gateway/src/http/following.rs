@@ -98,7 +98,7 @@ impl Following {
                 live = self.subscription.next() => match live {
                     Some(Live::Delta(delta)) => return Happened::Piece(delta),
                     // What was thought comes with the committed answer.
-                    Some(Live::Thinking(_)) => {}
+                    Some(Live::Thinking(_) | Live::Progress(_)) => {}
                     Some(Live::Durable { events, .. }) => self.take(events.iter().cloned()),
                     // A client that reads slowly, or a hint that was lost: the store has it all.
                     None => {

@@ -1,8 +1,10 @@
 //! The HTTP doors: server, router, bodies, pages, and the routes by resource.
 
 pub mod agui;
+pub mod approvals;
 mod ask;
 pub mod body;
+pub mod consents;
 pub mod credentials;
 pub mod devices;
 pub mod files;
@@ -15,7 +17,9 @@ pub mod openai;
 pub mod openapi;
 pub mod page;
 pub mod path;
+pub mod policies;
 pub mod profiles;
+pub mod questions;
 pub mod router;
 pub mod runs;
 pub mod search;

@@ -14,8 +14,8 @@ use super::files::routes as files;
 use super::guard::ASK;
 use super::router::{Auth, ROUTES, Route};
 use super::{
-    agui, ask, credentials, devices, health, me, messages, profiles, runs, search, sent, server_content, servers,
-    sessions, threads,
+    agui, approvals, ask, consents, credentials, devices, health, me, messages, policies, profiles, questions, runs,
+    search, sent, server_content, servers, sessions, threads,
 };
 use crate::app::App;
 use crate::problem;
@@ -74,6 +74,17 @@ use crate::problem;
         server_content::get_prompt,
         agui::door::run,
         ask::ask,
+        approvals::list,
+        approvals::decide,
+        questions::list,
+        questions::answer,
+        consents::list,
+        consents::revoke,
+        policies::list,
+        policies::put_server,
+        policies::delete_server,
+        policies::put_tool,
+        policies::delete_tool,
     ),
     components(schemas(problem::Document))
 )]

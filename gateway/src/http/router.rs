@@ -9,8 +9,8 @@ use http::{Method, StatusCode};
 use super::files::routes as files;
 use super::openai::{chat, models};
 use super::{
-    agui, ask, credentials, devices, guard, health, me, messages, openapi, profiles, runs, search, sent,
-    server_content, servers, sessions, threads,
+    agui, approvals, ask, consents, credentials, devices, guard, health, me, messages, openapi, policies, profiles,
+    questions, runs, search, sent, server_content, servers, sessions, threads,
 };
 use crate::app::App;
 use crate::problem::Problem;
@@ -88,6 +88,17 @@ pub const ROUTES: &[Route] = &[
     route(Method::POST, "/api/servers/{name}/prompts/get", Auth::Key, || post(server_content::get_prompt)),
     route(Method::POST, "/api/agui", Auth::Key, || post(agui::door::run)),
     route(Method::POST, "/api/v1/ask", Auth::Key, || post(ask::ask)),
+    route(Method::GET, "/api/approvals", Auth::Key, || get(approvals::list)),
+    route(Method::POST, "/api/approvals/{id}", Auth::Key, || post(approvals::decide)),
+    route(Method::GET, "/api/questions", Auth::Key, || get(questions::list)),
+    route(Method::POST, "/api/questions/{id}", Auth::Key, || post(questions::answer)),
+    route(Method::GET, "/api/consents", Auth::Key, || get(consents::list)),
+    route(Method::DELETE, "/api/consents/{server}/{tool}", Auth::Key, || delete(consents::revoke)),
+    route(Method::GET, "/api/policies", Auth::Key, || get(policies::list)),
+    route(Method::PUT, "/api/policies/{server}", Auth::Key, || put(policies::put_server)),
+    route(Method::DELETE, "/api/policies/{server}", Auth::Key, || delete(policies::delete_server)),
+    route(Method::PUT, "/api/policies/{server}/{tool}", Auth::Key, || put(policies::put_tool)),
+    route(Method::DELETE, "/api/policies/{server}/{tool}", Auth::Key, || delete(policies::delete_tool)),
     route(Method::GET, "/v1/models", Auth::Key, || get(models::list)),
     route(Method::GET, "/v1/models/{id}", Auth::Key, || get(models::get)),
     route(Method::POST, "/v1/chat/completions", Auth::Key, || post(chat::complete)),

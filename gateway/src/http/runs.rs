@@ -45,6 +45,8 @@ pub struct RunView {
     pub created_at: DateTime<Utc>,
     pub started_at: Option<DateTime<Utc>>,
     pub finished_at: Option<DateTime<Utc>>,
+    /// With state `joined`: the run that took in this one's messages.
+    pub joined_run_id: Option<RunId>,
     /// Each model call, followed by the tool calls it asked for.
     pub steps: Vec<StepView>,
 }
@@ -211,6 +213,7 @@ fn view(run: Run, model_calls: Vec<ModelCallStep>, tool_calls: Vec<LedgerRow>, a
         created_at: run.created_at,
         started_at: run.started_at,
         finished_at: run.finished_at,
+        joined_run_id: run.joined_run_id,
         steps: steps.into_iter().map(|(_, _, step)| step).collect(),
     }
 }

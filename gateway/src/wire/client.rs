@@ -3,10 +3,11 @@
 
 use std::str::FromStr;
 
-use adjutant_core::ids::{ApprovalId, MessageId, RunId, ThreadId};
+use adjutant_core::ids::{ApprovalId, MessageId, QuestionId, RunId, ThreadId};
 use adjutant_core::limits;
 use adjutant_core::message::{FilePart, InvalidMessage, Part, Role, accept_user_parts, without_nul};
-use adjutant_engine::runs::submission::{Draft, Edited, RunRequest, Submission, Target, TryAgain};
+use adjutant_core::question::Answer;
+use adjutant_engine::runs::submission::{Draft, Edited, Mode, RunRequest, Submission, Target, TryAgain};
 use adjutant_store::approvals::Decision;
 use serde_json::{Map, Value};
 
@@ -16,6 +17,7 @@ pub enum ClientFrame {
     Cancel { run: RunId },
     TryAgain(TryAgain),
     Decide { approval: ApprovalId, decision: Decision, reason: Option<String> },
+    Answer { question: QuestionId, answer: Answer },
     Resume { threads: Vec<(ThreadId, i64)> },
 }
 
@@ -27,6 +29,7 @@ pub const FRAMES: &[(&str, Read)] = &[
     ("run.retry", |fields| try_again(fields).map(ClientFrame::TryAgain)),
     ("run.cancel", |fields| id(fields, "runId").map(|run| ClientFrame::Cancel { run })),
     ("approval.decide", decide),
+    ("question.answer", answer),
     ("resume", resume),
 ];
 
@@ -40,6 +43,7 @@ pub struct Submit {
     pub edited: Option<Edited>,
     pub model: Option<String>,
     pub parts: Vec<Part>,
+    pub mode: Mode,
 }
 
 impl Submit {
@@ -52,7 +56,7 @@ impl Submit {
             parent: self.parent,
             messages: vec![Draft { role: Role::User, parts }],
             client_message_id: Some(self.client_message_id),
-            request: RunRequest { model: self.model, ..RunRequest::default() },
+            request: RunRequest { model: self.model, mode: self.mode, ..RunRequest::default() },
         };
         Ok((submission, self.edited))
     }
@@ -110,9 +114,8 @@ pub fn submit(fields: &Map<String, Value>) -> Result<Submit, BadFrame> {
         return Err(BadFrame::invalid("editedId stands with a threadId and without a parentId"));
     }
     let model = optional(fields, "model", model)?;
-    if optional(fields, "mode", text)?.is_some_and(|mode| mode != "queue") {
-        return Err(BadFrame::new("unsupported_mode", "the only mode is queue"));
-    }
+    let mode = optional(fields, "mode", text)?.unwrap_or("queue");
+    let mode = Mode::parse(mode).ok_or_else(|| BadFrame::new("unsupported_mode", "mode is neither queue nor steer"))?;
     let content = present(fields, "content")?;
     // A new text says nothing about the files; a list of parts says which ones there are.
     let edited = edited.map(|message| Edited { message, keeps_files: content.is_string() });
@@ -124,7 +127,7 @@ pub fn submit(fields: &Map<String, Value>) -> Result<Submit, BadFrame> {
         Value::Array(parts) => parts.iter().map(part).collect::<Result<_, _>>()?,
         _ => return Err(BadFrame::invalid("content is neither a string nor an array of parts")),
     };
-    Ok(Submit { client_message_id, thread, parent, edited, model, parts })
+    Ok(Submit { client_message_id, thread, parent, edited, model, parts, mode })
 }
 
 /// A further answer to a message that is there; also the body of a REST request, which names the thread itself.
@@ -162,15 +165,28 @@ fn decide(fields: &Map<String, Value>) -> Result<ClientFrame, BadFrame> {
     let decision = Decision::parse(text(fields, "decision")?)
         .ok_or_else(|| BadFrame::invalid("decision is not once, always or deny"))?;
     let reason = optional(fields, "reason", text)?;
-    if reason.is_some_and(|reason| reason.chars().count() > REASON_CHARS) {
-        return Err(BadFrame::invalid(format!("reason is longer than {REASON_CHARS} characters")));
+    if reason.is_some_and(|reason| reason.chars().count() > limits::REASON_CHARS) {
+        return Err(BadFrame::invalid(format!("reason is longer than {} characters", limits::REASON_CHARS)));
     }
     let reason = reason.map(|reason| without_nul(reason.to_owned()));
     Ok(ClientFrame::Decide { approval, decision, reason })
 }
 
-/// The model reads it.
-const REASON_CHARS: usize = 2_000;
+fn answer(fields: &Map<String, Value>) -> Result<ClientFrame, BadFrame> {
+    let question = id(fields, "questionId")?;
+    let values = match fields.get("values") {
+        None | Some(Value::Null) => Map::new(),
+        Some(Value::Object(values)) => values.clone(),
+        Some(_) => return Err(BadFrame::invalid("values is not an object")),
+    };
+    let answer = match text(fields, "action")? {
+        "accept" => Answer::Accept(values),
+        "decline" => Answer::Decline,
+        "cancel" => Answer::Cancel,
+        _ => return Err(BadFrame::invalid("action is not accept, decline or cancel")),
+    };
+    Ok(ClientFrame::Answer { question, answer })
+}
 
 fn resume(fields: &Map<String, Value>) -> Result<ClientFrame, BadFrame> {
     let Value::Object(threads) = present(fields, "threads")? else {
@@ -239,7 +255,8 @@ mod tests {
         let submit = |thread: Option<&str>, parts: Vec<Part>| {
             let thread = thread.map(|id| id.parse().unwrap());
             let (client_message_id, parent) = ("a".to_owned(), None);
-            Ok(ClientFrame::Submit(Submit { client_message_id, thread, parent, edited: None, model: None, parts }))
+            let (edited, model, mode) = (None, None, Mode::Queue);
+            Ok(ClientFrame::Submit(Submit { client_message_id, thread, parent, edited, model, parts, mode }))
         };
         assert_eq!(ClientFrame::parse(&plain.to_string()), submit(None, vec![Part::text("hi")]));
         assert_eq!(ClientFrame::parse(&parts.to_string()), submit(Some(ID), vec![Part::text("h"), Part::text("i")]));
@@ -260,10 +277,21 @@ mod tests {
     }
 
     #[test]
+    fn a_message_can_join_and_a_question_can_be_answered() {
+        let steer = json!({"type": "run.submit", "clientMessageId": "a", "content": "hi", "mode": "steer"});
+        let ClientFrame::Submit(submit) = ClientFrame::parse(&steer.to_string()).unwrap() else { panic!("no submit") };
+        assert_eq!(submit.mode, Mode::Steer);
+        let accept = json!({"type": "question.answer", "questionId": ID, "action": "accept", "values": {"size": "s"}});
+        let values = Map::from_iter([("size".to_owned(), json!("s"))]);
+        let answer = ClientFrame::Answer { question: ID.parse().unwrap(), answer: Answer::Accept(values) };
+        assert_eq!(ClientFrame::parse(&accept.to_string()), Ok(answer));
+    }
+
+    #[test]
     fn each_fault_has_its_code() {
         let table = [
             (
-                json!({"type": "run.submit", "clientMessageId": "a", "content": "x", "mode": "steer"}),
+                json!({"type": "run.submit", "clientMessageId": "a", "content": "x", "mode": "later"}),
                 "unsupported_mode",
             ),
             (json!({"type": "run.submit", "clientMessageId": "a", "content": [{"type": "image"}]}), "unsupported_part"),
@@ -278,6 +306,8 @@ mod tests {
             (json!([]), "invalid_frame"),
             (json!({"type": "run.cancel"}), "invalid_frame"),
             (json!({"type": "approval.decide", "approvalId": ID, "decision": "maybe"}), "invalid_frame"),
+            (json!({"type": "question.answer", "questionId": ID, "action": "maybe"}), "invalid_frame"),
+            (json!({"type": "question.answer", "questionId": ID, "action": "accept", "values": []}), "invalid_frame"),
             (json!({"type": "resume", "threads": {ID: -1}}), "invalid_frame"),
             (json!({"type": "resume", "threads": {ID: 1.5}}), "invalid_frame"),
             (json!({"type": "resume", "threads": {"x": 1}}), "invalid_frame"),

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use adjutant_core::ids::{MessageId, RunId, ThreadId};
 use adjutant_core::message::{FilePart, Message, Part, Role};
 use adjutant_core::model::Usage;
-use adjutant_engine::events::event::{Delta, Event, EventBody, FinishedOutcome, RunStateName};
+use adjutant_engine::events::event::{Delta, Event, EventBody, FinishedOutcome, Progress, RunStateName};
 use serde_json::{Value, json};
 
 use super::ag_ui::{
@@ -82,6 +82,19 @@ pub fn thinking_of(message: &Message) -> String {
     message.thinking().map(|thinking| thinking.text.as_str()).collect()
 }
 
+/// How far a tool call is: live, without a number.
+pub fn progress(progress: &Progress) -> EventFrame<'static> {
+    let mut value = json!({"toolCallId": progress.call, "progress": progress.progress});
+    if let Some(total) = progress.total {
+        value["total"] = json!(total);
+    }
+    if let Some(message) = &progress.message {
+        value["message"] = json!(message);
+    }
+    let event = custom("tool.progress", value);
+    EventFrame { thread_id: progress.thread, run_id: Some(progress.run), seq: None, offset: None, event }
+}
+
 fn expand<'a>(thread_id: ThreadId, event: &'a Event, has: Has, out: &mut Vec<AgUi<'a>>) {
     match event.run_id {
         Some(run_id) => expand_of_run(thread_id, run_id, event, has, out),
@@ -132,19 +145,38 @@ fn expand_of_run<'a>(thread_id: ThreadId, run_id: RunId, event: &'a Event, has: 
         }
         EventBody::Answer => event.messages.iter().for_each(|message| answer(message, has, out)),
         EventBody::ToolResult => event.messages.iter().for_each(|message| results(message, out)),
-        EventBody::ApprovalRequested { approval_id, tool_call_id, name, server, tool, arguments, risk } => {
-            out.push(custom(
-                "approval.requested",
-                json!({
-                    "approvalId": approval_id, "toolCallId": tool_call_id, "name": name, "server": server, "tool": tool,
-                    "arguments": arguments, "risk": risk,
-                }),
-            ));
+        EventBody::ApprovalRequested { approval_id, tool_call_id, name, server, tool, arguments, risk, why } => {
+            let mut value = json!({
+                "approvalId": approval_id, "toolCallId": tool_call_id, "name": name, "server": server, "tool": tool,
+                "arguments": arguments, "risk": risk,
+            });
+            if let Some(why) = why {
+                value["why"] = json!(why);
+            }
+            out.push(custom("approval.requested", value));
         }
         EventBody::ApprovalDecided { approval_id, tool_call_id, decision } => out.push(custom(
             "approval.decided",
             json!({"approvalId": approval_id, "toolCallId": tool_call_id, "decision": decision}),
         )),
+        EventBody::QuestionAsked { question_id, tool_call_id, name, question } => out.push(custom(
+            "question.asked",
+            json!({
+                "questionId": question_id, "toolCallId": tool_call_id, "name": name, "message": question.message,
+                "fields": question.fields,
+            }),
+        )),
+        EventBody::QuestionAnswered { question_id, tool_call_id, action } => out.push(custom(
+            "question.answered",
+            json!({"questionId": question_id, "toolCallId": tool_call_id, "action": action}),
+        )),
+        EventBody::RunJoined { into, parent_id } => {
+            let mut value = json!({"state": "joined", "joinedRunId": into});
+            if let Some(parent_id) = parent_id {
+                value["parentId"] = json!(parent_id);
+            }
+            out.push(custom("run.state", value));
+        }
         EventBody::RunFinished { outcome, model, usage } => {
             let outcome = match outcome {
                 FinishedOutcome::Success => RunOutcome::Success,

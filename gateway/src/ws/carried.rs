@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use adjutant_core::ids::{MessageId, RunId, ThreadId};
 use adjutant_core::limits;
 use adjutant_core::message::Role;
-use adjutant_engine::events::event::{Delta, Event, EventBody};
+use adjutant_engine::events::event::{Delta, Event, EventBody, Progress};
 
 use crate::wire::expand::{self, Has};
 use crate::wire::server::{EventFrame, ServerFrame};
@@ -133,6 +133,14 @@ impl Carried {
     ) {
         if let Some(answer) = self.threads.entry(delta.thread).or_default().answer_of(delta) {
             answer.add_thinking(delta, so_far, out);
+        }
+    }
+
+    /// How far a tool call is. Of interest only while nothing older is on its way.
+    pub(super) fn progress(&mut self, progress: &Progress, out: &mut Vec<String>) {
+        let cursor = self.threads.get(&progress.thread);
+        if !cursor.is_some_and(|cursor| cursor.replaying || cursor.ended == Some(progress.run)) {
+            write(std::iter::once(expand::progress(progress)), out);
         }
     }
 

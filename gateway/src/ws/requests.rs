@@ -3,8 +3,9 @@
 
 use std::collections::VecDeque;
 
-use adjutant_core::ids::{ApprovalId, RunId};
+use adjutant_core::ids::{ApprovalId, QuestionId, RunId};
 use adjutant_core::limits;
+use adjutant_core::question::Answer;
 use adjutant_core::scope::Scope;
 use adjutant_engine::engine::Engine;
 use adjutant_engine::runs::submission::{Accepted, SubmitError, TryAgain};
@@ -24,6 +25,10 @@ pub(super) enum Request {
         approval: ApprovalId,
         decision: Decision,
         reason: Option<String>,
+    },
+    Answer {
+        question: QuestionId,
+        answer: Answer,
     },
     /// A frame that was not understood: its error takes its turn.
     Bad(BadFrame),
@@ -91,6 +96,7 @@ async fn perform(engine: &Engine, scope: &Scope, request: Request) -> Option<Str
         Request::Decide { approval, decision, reason } => {
             engine.decide(&scope.owner(), approval, decision, reason.as_deref()).await
         }
+        Request::Answer { question, answer } => engine.answer(&scope.owner(), question, answer).await,
     };
     let refused = done.err()?;
     let (code, message) = code_and_sentence(&refused);

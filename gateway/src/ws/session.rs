@@ -134,6 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             Ok(ClientFrame::TryAgain(again)) => Request::TryAgain(again),
             Ok(ClientFrame::Cancel { run }) => Request::Cancel(run),
             Ok(ClientFrame::Decide { approval, decision, reason }) => Request::Decide { approval, decision, reason },
+            Ok(ClientFrame::Answer { question, answer }) => Request::Answer { question, answer },
             Err(bad) => Request::Bad(bad),
         };
         self.requests.push(request);
@@ -150,6 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 let so_far = |thread| self.engine.hub().answer_so_far(&self.owner, thread);
                 self.carried.piece(delta, so_far, &mut self.out);
             }
+            Live::Progress(progress) => self.carried.progress(progress, &mut self.out),
             Live::Durable { thread, events } => {
                 for event in events.iter() {
                     if self.carried.live(*thread, event, &mut self.out) == Took::Gap {

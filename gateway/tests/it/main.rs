@@ -18,6 +18,7 @@ mod branches;
 mod byok;
 mod cli_completions;
 mod cli_init;
+mod consent_rest;
 mod credentials;
 mod doors;
 mod files;

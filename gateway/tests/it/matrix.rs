@@ -4,12 +4,15 @@
 
 use adjutant::http::router::{ROUTES, Route};
 use adjutant::wire::client::FRAMES;
-use adjutant_core::ids::{ApprovalId, FileId, MessageId, RunId, ThreadId, ToolCallId};
-use adjutant_core::message::{Part, Role as MessageRole};
+use adjutant_core::ids::{ApprovalId, FileId, MessageId, QuestionId, RunId, ThreadId, ToolCallId};
+use adjutant_core::message::{ForeignText, Part, Role as MessageRole};
+use adjutant_core::question::Question;
+use adjutant_core::run::consent::Policy;
 use adjutant_core::scope::{Origin, Role, Scope, UserId};
 use adjutant_engine::events::event::{EventBody, Live};
 use adjutant_engine::events::hub::Interest;
 use adjutant_engine::runs::submission::{Draft, RunRequest, Submission, Target};
+use adjutant_store::{consents, policies, questions};
 use adjutant_testkit::effects::EffectServer;
 use adjutant_testkit::provider::{Provider, Reply};
 use futures::{SinkExt, StreamExt};
@@ -28,6 +31,8 @@ struct Belongings {
     call: ToolCallId,
     device: String,
     file: FileId,
+    /// Asked by that call.
+    question: QuestionId,
 }
 
 struct Town {
@@ -106,15 +111,24 @@ async fn move_in(server: &TestServer) -> Belongings {
     let device = session.body["device"]["id"].as_str().unwrap().to_owned();
     let upload = server.request("POST", "/api/files?name=plan.txt").bearer_auth(&key.secret).body("anna's secret plan");
     let uploaded = answer(upload).await;
-    Belongings {
-        thread: accepted.thread_id,
-        message: accepted.message_id,
-        run: accepted.run_id,
-        approval,
-        call,
-        device,
-        file: uploaded.body["id"].as_str().unwrap().parse().unwrap(),
-    }
+    let question = QuestionId::new();
+    let form = Question { message: ForeignText::new("anna's secret question"), fields: Vec::new() };
+    let run = accepted.run_id;
+    let owner = scope.owner();
+    server
+        .app
+        .store()
+        .scoped(&owner, async |tx| {
+            questions::insert(tx, question, run, call, &form).await?;
+            policies::put(tx, "annas-server", None, Policy::Deny, 10).await?;
+            policies::put(tx, "annas-server", Some("tool"), Policy::Deny, 10).await?;
+            consents::allow(tx, "cos", "annas-server", "tool", None).await
+        })
+        .await
+        .unwrap();
+    let (thread, message) = (accepted.thread_id, accepted.message_id);
+    let file = uploaded.body["id"].as_str().unwrap().parse().unwrap();
+    Belongings { thread, message, run, approval, call, device, file, question }
 }
 
 #[tokio::test]
@@ -154,6 +168,8 @@ async fn every_route(town: &Town) {
             // The caller's own is stored, whatever others have: `credentials` shows that theirs stays.
             "/api/credentials/{service}" if route.method == "PUT" => continue,
             "/api/credentials/{service}" => ("garmin".to_owned(), "unheard-of".to_owned()),
+            path if path.starts_with("/api/approvals/") => (known.approval.to_string(), ApprovalId::new().to_string()),
+            path if path.starts_with("/api/questions/") => (known.question.to_string(), QuestionId::new().to_string()),
             // A name is the caller's own profile, whatever others have: see `profiles`.
             path if path.starts_with("/api/files/") => (known.file.to_string(), FileId::new().to_string()),
             // Models belong to nobody.
@@ -183,6 +199,15 @@ async fn every_route(town: &Town) {
         assert_eq!(foreign, unknown, "{} {}", route.method, route.path);
         assert_eq!(foreign.0, 404, "{} {}", route.method, route.path);
     }
+    // Names are no ids: taking back what somebody else has under one is like taking back what nobody has.
+    for route in ROUTES.iter().filter(|route| route.path.contains("{server}") && route.method == "DELETE") {
+        let named = |server: &str| route.path.replace("{server}", server).replace("{tool}", "tool");
+        for (who, key) in &town.strangers {
+            let foreign = shape(town, "DELETE", &named("annas-server"), "annas-server", key).await;
+            let unknown = shape(town, "DELETE", &named("no-server"), "no-server", key).await;
+            assert_eq!((&foreign, foreign.0), (&unknown, 404), "{} for {who}", route.path);
+        }
+    }
     for (who, key) in &town.strangers {
         let servers = town.server.get("/api/servers", &key.secret).await;
         let names: Vec<&Value> = servers.body["items"].as_array().unwrap().iter().map(|item| &item["name"]).collect();
@@ -191,6 +216,10 @@ async fn every_route(town: &Town) {
         assert_eq!(threads.body["items"], json!([]), "{who}");
         let credentials = town.server.get("/api/credentials", &key.secret).await;
         assert_eq!((credentials.status, &credentials.body["items"]), (200, &json!([])), "{who}");
+        for list in ["threads", "credentials", "approvals?state=all", "questions?state=all", "policies", "consents"] {
+            let found = town.server.get(&format!("/api/{list}"), &key.secret).await;
+            assert_eq!(found.body["items"], json!([]), "{list} for {who}");
+        }
     }
 }
 
@@ -230,6 +259,8 @@ async fn every_server_route(town: &Town) {
 pub(crate) fn body(method: &str, path: &str, message: MessageId) -> Option<Value> {
     match (method, path) {
         ("PATCH", "/api/threads/{id}") => Some(json!({"title": "mine now", "headId": message})),
+        ("POST", "/api/approvals/{id}") => Some(json!({"decision": "always"})),
+        ("POST", "/api/questions/{id}") => Some(json!({"action": "accept"})),
         ("POST", "/api/threads/{id}/fork") => Some(json!({"messageId": message})),
         ("POST", "/api/threads/{id}/retry") => Some(json!({"clientMessageId": "x", "messageId": message})),
         _ => None,
@@ -269,6 +300,7 @@ async fn every_frame(town: &Town) {
         (retry(known.thread, known.message), retry(ThreadId::new(), MessageId::new())),
         (json!({"type": "run.cancel", "runId": known.run}), json!({"type": "run.cancel", "runId": RunId::new()})),
         (decide(known.approval), decide(ApprovalId::new())),
+        (question_answer(known.question), question_answer(QuestionId::new())),
         (resume(known.thread), resume(ThreadId::new())),
     ];
     for (kind, _) in FRAMES {
@@ -305,6 +337,10 @@ fn retry(thread: ThreadId, message: MessageId) -> Value {
 
 fn decide(approval: ApprovalId) -> Value {
     json!({"type": "approval.decide", "approvalId": approval, "decision": "once"})
+}
+
+fn question_answer(question: QuestionId) -> Value {
+    json!({"type": "question.answer", "questionId": question, "action": "decline"})
 }
 
 fn resume(thread: ThreadId) -> Value {
@@ -387,6 +423,10 @@ async fn nothing_changed(town: &Town) {
     assert_eq!((server.status, &server.body["enabled"]), (200, &json!(true)));
     let devices = town.server.get("/api/devices", &key.secret).await;
     assert_eq!(devices.body["items"][0]["id"], town.belongings.device.as_str());
+    for (list, count) in [("approvals", 1), ("questions", 1), ("policies", 2), ("consents", 1)] {
+        let found = town.server.get(&format!("/api/{list}"), &key.secret).await;
+        assert_eq!(found.body["items"].as_array().map(Vec::len), Some(count), "{list}: {}", found.body);
+    }
     let path = format!("/api/threads/{}/messages", town.belongings.thread);
     let messages = town.server.get(&path, &key.secret).await;
     let items = messages.body["items"].as_array().unwrap().clone();

@@ -61,7 +61,7 @@ async fn durable(live: &mut Subscription) -> Vec<Event> {
     loop {
         match timeout(CEILING, live.next()).await.expect("an event comes").expect("still listening") {
             Live::Durable { events, .. } => return events.to_vec(),
-            Live::Delta(_) | Live::Thinking(_) => {}
+            Live::Delta(_) | Live::Thinking(_) | Live::Progress(_) => {}
         }
     }
 }

@@ -66,7 +66,7 @@ async fn every_malformed_frame_costs_one_error_and_nothing_else() {
         (submit(json!({"content": " \n"})), "message_empty", Some("m")),
         (submit(json!({"content": []})), "message_empty", Some("m")),
         (submit(json!({"content": long})), "message_too_long", Some("m")),
-        (submit(json!({"mode": "steer"})), "unsupported_mode", Some("m")),
+        (submit(json!({"mode": "later"})), "unsupported_mode", Some("m")),
         (submit(json!({"mode": 1})), "invalid_frame", Some("m")),
         (text(r#"{"type":"run.cancel"}"#), "invalid_frame", None),
         (text(r#"{"type":"run.cancel","runId":"x"}"#), "invalid_frame", None),

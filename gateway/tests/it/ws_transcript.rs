@@ -136,6 +136,14 @@ impl Transcript {
             "approval.decided" => {
                 self.entry(text(&value["approvalId"]))["decided"] = value["decision"].clone();
             }
+            "question.asked" => {
+                let question = self.message(text(&value["questionId"]), run);
+                question["asked"] = without(value, &["questionId"]);
+            }
+            "question.answered" => {
+                self.entry(text(&value["questionId"]))["decided"] = value["action"].clone();
+            }
+            "tool.progress" => {}
             other => panic!("an event named {other}"),
         }
     }

@@ -71,6 +71,8 @@ ids! {
     ToolCallId
     /// One question to a person whether a tool call may run.
     ApprovalId
+    /// One form that a tool asks a person to fill in.
+    QuestionId
     /// One file that a person brought.
     FileId
 }

@@ -31,6 +31,8 @@ macro_rules! limits {
 limits! {
     /// Text of one message from a client.
     MESSAGE_BYTES: usize = 256 * 1024, bytes;
+    /// A message up to here can have been typed by hand; a longer one counts as a document of somebody else.
+    TYPED_CHARS: usize = 4_000, characters;
     /// Parts of one message from a client.
     MESSAGE_PARTS: usize = 64, items;
     /// Files of one message from a client.
@@ -227,6 +229,20 @@ limits! {
     QUESTION_BYTES: usize = 16 * 1024, bytes;
     /// Fields of its form.
     QUESTION_FIELDS: usize = 32, items;
+    /// Questions of one tool call; more are cancelled.
+    QUESTIONS_PER_CALL: usize = 10, items;
+    /// How long a person may take for one question; it counts neither as working time nor as time of the call.
+    QUESTION_TIME: u64 = 900_000, milliseconds;
+    /// Between two looks for an answer whose hint was lost.
+    QUESTION_LOOK: u64 = 2_000, milliseconds;
+    /// Between two progress reports of one tool call that are passed on; others are dropped.
+    PROGRESS_INTERVAL: u64 = 250, milliseconds;
+    /// Why a person decided so, for the model.
+    REASON_CHARS: usize = 2_000, characters;
+    /// Text of one progress report.
+    PROGRESS_CHARS: usize = 500, characters;
+    /// Policies for servers and tools of one profile.
+    POLICIES: i64 = 1_000, items;
     /// Choices of one field.
     QUESTION_OPTIONS: usize = 100, items;
     /// Text that a person writes into one field.

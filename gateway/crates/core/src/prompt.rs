@@ -12,6 +12,7 @@ use chrono_tz::Tz;
 use crate::ids::ToolCallId;
 use crate::message::{ForeignText, Message, OutcomeKind, Part, Role, ToolCallPart, ToolResultPart};
 use crate::model::PromptMessage;
+use crate::run::typed::Typed;
 
 /// The default system prompt.
 pub const SYSTEM: &str = include_str!("../prompts/system.md");
@@ -58,9 +59,20 @@ pub fn build(opening: &Opening<'_>, tail: &[Arc<Message>], budget: usize) -> Vec
     prompt
 }
 
-/// Whether the prompt made of this tail holds text that neither the person nor the server wrote: from tools, or in files.
+/// Whether the prompt made of this tail holds text that others wrote: from tools, in files, quoted or forwarded.
 pub fn holds_foreign_text(tail: &[Arc<Message>]) -> bool {
-    tail.iter().any(|message| message.role == Role::Tool || message.files().next().is_some())
+    tail.iter().any(|message| message.role == Role::Tool || brings_foreign_text(message.role, &message.parts))
+}
+
+/// Whether a message of a user brings text of others.
+pub fn brings_foreign_text(role: Role, parts: &[Part]) -> bool {
+    let foreign = |part: &Part| {
+        if let Part::Text { text } = part {
+            return role == Role::User && Typed::of(text).holds_foreign_text;
+        }
+        matches!(part, Part::File(_) | Part::ToolResult(_))
+    };
+    parts.iter().any(foreign)
 }
 
 fn opened(opening: &Opening<'_>) -> String {

@@ -1,9 +1,14 @@
-//! Questions to a person whether a tool call may run, and what was allowed for good.
+//! Questions to a person whether a tool call may run.
 
-use adjutant_core::ids::{ApprovalId, RunId, ToolCallId};
+use adjutant_core::ids::{ApprovalId, RunId, ThreadId, ToolCallId};
+use adjutant_core::tool::Risk;
+use chrono::{DateTime, Utc};
+use serde_json::Value;
 use uuid::Uuid;
 
+use crate::consents::Definition;
 use crate::error::StoreError;
+use crate::ledger::parse_risk;
 use crate::tx::Tx;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,15 +47,40 @@ pub struct Approval {
     pub reason: Option<String>,
 }
 
-pub async fn insert(tx: &mut Tx, id: ApprovalId, run: RunId, call: ToolCallId) -> Result<(), StoreError> {
+/// An approval with the call that it is about, as a person needs it to decide.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AskedApproval {
+    pub approval: Approval,
+    pub thread_id: ThreadId,
+    pub agent: String,
+    pub name: String,
+    pub server: Option<String>,
+    pub tool: Option<String>,
+    pub arguments: Value,
+    pub risk: Risk,
+    pub requested_at: DateTime<Utc>,
+    pub decided_at: Option<DateTime<Utc>>,
+}
+
+/// A question that is put to a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewApproval {
+    pub id: ApprovalId,
+    pub call: ToolCallId,
+    /// What the tool was when the model called it.
+    pub definition: Option<Definition>,
+}
+
+pub async fn insert(tx: &mut Tx, run: RunId, new: &NewApproval) -> Result<(), StoreError> {
     let owner = tx.owner().clone();
     sqlx::query!(
-        "insert into approvals (user_id, profile, id, run_id, tool_call_id) values ($1, $2, $3, $4, $5)",
+        "insert into approvals (user_id, profile, id, run_id, tool_call_id, definition) values ($1, $2, $3, $4, $5, $6)",
         owner.user.as_str(),
         owner.profile.as_str(),
-        id.as_uuid(),
+        new.id.as_uuid(),
         run.as_uuid(),
-        call.as_uuid(),
+        new.call.as_uuid(),
+        new.definition.as_ref().map(<[u8; 32]>::as_slice),
     )
     .execute(tx.conn())
     .await?;
@@ -78,12 +108,12 @@ pub async fn decide(
     id: ApprovalId,
     decision: Decision,
     reason: Option<&str>,
-) -> Result<Option<ToolCallId>, StoreError> {
+) -> Result<Option<(ToolCallId, Option<Definition>)>, StoreError> {
     let owner = tx.owner().clone();
-    let call = sqlx::query_scalar!(
+    let row = sqlx::query!(
         "update approvals set state = $4, decision = $5, reason = $6, decided_at = app_now()
           where user_id = $1 and profile = $2 and id = $3 and state = 'pending'
-         returning tool_call_id",
+         returning tool_call_id, definition",
         owner.user.as_str(),
         owner.profile.as_str(),
         id.as_uuid(),
@@ -93,7 +123,7 @@ pub async fn decide(
     )
     .fetch_optional(tx.conn())
     .await?;
-    Ok(call.map(ToolCallId::from_uuid))
+    Ok(row.map(|row| (ToolCallId::from_uuid(row.tool_call_id), row.definition.and_then(|bytes| bytes.try_into().ok()))))
 }
 
 /// Takes back what a run still asks: it ended.
@@ -126,35 +156,52 @@ pub async fn of_run(tx: &mut Tx, run: RunId) -> Result<Vec<Approval>, StoreError
     Ok(rows.into_iter().map(Row::into_approval).collect())
 }
 
-/// Allows a tool for an agent of this owner for good.
-pub async fn allow_always(tx: &mut Tx, agent: &str, server: &str, tool: &str) -> Result<(), StoreError> {
+/// Newest first, older than `before`; only open ones if so asked.
+pub async fn page(
+    tx: &mut Tx,
+    pending: bool,
+    before: Option<ApprovalId>,
+    limit: i64,
+) -> Result<Vec<AskedApproval>, StoreError> {
     let owner = tx.owner().clone();
-    sqlx::query!(
-        "insert into tool_consents (user_id, profile, agent, server, tool) values ($1, $2, $3, $4, $5)
-         on conflict do nothing",
+    let rows = sqlx::query_as!(
+        AskedRow,
+        "select a.id, a.run_id, a.tool_call_id, a.state, a.decision, a.reason, a.requested_at, a.decided_at,
+                r.thread_id, r.agent, c.name, c.server, c.tool, c.arguments, c.risk
+           from approvals a
+           join runs r on r.user_id = a.user_id and r.profile = a.profile and r.id = a.run_id
+           join tool_calls c on c.user_id = a.user_id and c.profile = a.profile and c.id = a.tool_call_id
+          where a.user_id = $1 and a.profile = $2 and (not $3 or a.state = 'pending') and ($4::uuid is null or a.id < $4)
+          order by a.id desc limit $5",
         owner.user.as_str(),
         owner.profile.as_str(),
-        agent,
-        server,
-        tool,
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(())
-}
-
-/// The (server, tool) pairs that this owner allowed an agent for good.
-pub async fn allowed_always(tx: &mut Tx, agent: &str) -> Result<Vec<(String, String)>, StoreError> {
-    let owner = tx.owner().clone();
-    let rows = sqlx::query!(
-        "select server, tool from tool_consents where user_id = $1 and profile = $2 and agent = $3",
-        owner.user.as_str(),
-        owner.profile.as_str(),
-        agent,
+        pending,
+        before.map(ApprovalId::as_uuid),
+        limit,
     )
     .fetch_all(tx.conn())
     .await?;
-    Ok(rows.into_iter().map(|row| (row.server, row.tool)).collect())
+    Ok(rows.into_iter().map(AskedRow::into_asked).collect())
+}
+
+pub async fn load(tx: &mut Tx, id: ApprovalId) -> Result<AskedApproval, StoreError> {
+    let owner = tx.owner().clone();
+    let row = sqlx::query_as!(
+        AskedRow,
+        "select a.id, a.run_id, a.tool_call_id, a.state, a.decision, a.reason, a.requested_at, a.decided_at,
+                r.thread_id, r.agent, c.name, c.server, c.tool, c.arguments, c.risk
+           from approvals a
+           join runs r on r.user_id = a.user_id and r.profile = a.profile and r.id = a.run_id
+           join tool_calls c on c.user_id = a.user_id and c.profile = a.profile and c.id = a.tool_call_id
+          where a.user_id = $1 and a.profile = $2 and a.id = $3",
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        id.as_uuid(),
+    )
+    .fetch_optional(tx.conn())
+    .await?
+    .ok_or(StoreError::NotFound)?;
+    Ok(row.into_asked())
 }
 
 /// Forgets what was allowed of a server: the next one of that name is a new one.
@@ -189,6 +236,42 @@ impl Row {
             state: self.state,
             decision: self.decision.as_deref().and_then(Decision::parse),
             reason: self.reason,
+        }
+    }
+}
+
+struct AskedRow {
+    id: Uuid,
+    run_id: Uuid,
+    tool_call_id: Uuid,
+    state: String,
+    decision: Option<String>,
+    reason: Option<String>,
+    requested_at: DateTime<Utc>,
+    decided_at: Option<DateTime<Utc>>,
+    thread_id: Uuid,
+    agent: String,
+    name: String,
+    server: Option<String>,
+    tool: Option<String>,
+    arguments: Value,
+    risk: String,
+}
+
+impl AskedRow {
+    fn into_asked(self) -> AskedApproval {
+        let Self { id, run_id, tool_call_id, state, decision, reason, .. } = self;
+        AskedApproval {
+            approval: Row { id, run_id, tool_call_id, state, decision, reason }.into_approval(),
+            thread_id: ThreadId::from_uuid(self.thread_id),
+            agent: self.agent,
+            name: self.name,
+            server: self.server,
+            tool: self.tool,
+            arguments: self.arguments,
+            risk: parse_risk(&self.risk),
+            requested_at: self.requested_at,
+            decided_at: self.decided_at,
         }
     }
 }

@@ -195,6 +195,14 @@ pub fn risk_name(risk: Risk) -> &'static str {
     }
 }
 
+pub(crate) fn parse_risk(text: &str) -> Risk {
+    match text {
+        "read_only" => Risk::ReadOnly,
+        "destructive" => Risk::Destructive,
+        _ => Risk::Effects,
+    }
+}
+
 struct Row {
     id: Uuid,
     run_id: Uuid,
@@ -221,11 +229,6 @@ impl Row {
             ("none", ..) => Target::Nobody,
             (other, ..) => return Err(StoreError::bug(format!("unknown tool call kind {other}"))),
         };
-        let risk = match self.risk.as_str() {
-            "read_only" => Risk::ReadOnly,
-            "destructive" => Risk::Destructive,
-            _ => Risk::Effects,
-        };
         Ok(LedgerRow {
             id: ToolCallId::from_uuid(self.id),
             run_id: RunId::from_uuid(self.run_id),
@@ -234,7 +237,7 @@ impl Row {
             name: self.name,
             target,
             arguments: self.arguments,
-            risk,
+            risk: parse_risk(&self.risk),
             repeatable: self.repeatable,
             state: CallState::parse(&self.state)?,
             tries: self.tries,

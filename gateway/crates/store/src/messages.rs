@@ -300,13 +300,18 @@ pub async fn unplaced_of_run(tx: &mut Tx, thread: ThreadId, run: RunId) -> Resul
     Ok(id.map(MessageId::from_uuid))
 }
 
-/// The newest message of a run: where it goes on after a take-over.
+/// The message of a run that no other of it follows, those that joined it included: where it goes on after a take-over.
 pub async fn last_of_run(tx: &mut Tx, thread: ThreadId, run: RunId) -> Result<MessageId, StoreError> {
     let owner = tx.owner().clone();
     sqlx::query_scalar!(
-        "select id from messages
-          where user_id = $1 and profile = $2 and thread_id = $3 and run_id = $4
-          order by seq desc, id desc limit 1",
+        r#"with theirs as (
+             select m.id, m.parent_id, m.seq from messages m
+              where m.user_id = $1 and m.profile = $2 and m.thread_id = $3
+                and (m.run_id = $4 or m.run_id in (select r.id from runs r where r.user_id = $1 and r.profile = $2
+                                                                             and r.joined_run_id = $4)))
+           select id as "id!" from theirs
+            where not exists (select from theirs next where next.parent_id = theirs.id)
+            order by seq desc, id desc limit 1"#,
         owner.user.as_str(),
         owner.profile.as_str(),
         thread.as_uuid(),
@@ -316,6 +321,41 @@ pub async fn last_of_run(tx: &mut Tx, thread: ThreadId, run: RunId) -> Result<Me
     .await?
     .map(MessageId::from_uuid)
     .ok_or(StoreError::NotFound)
+}
+
+/// The messages of a run, in order.
+pub async fn of_run(tx: &mut Tx, thread: ThreadId, run: RunId) -> Result<Vec<Message>, StoreError> {
+    let owner = tx.owner().clone();
+    let rows = sqlx::query_as!(
+        Row,
+        "select id, thread_id, parent_id, run_id, role, content, client_message_id, seq, created_at, partial
+           from messages
+          where user_id = $1 and profile = $2 and thread_id = $3 and run_id = $4
+          order by seq, id",
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        thread.as_uuid(),
+        run.as_uuid(),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    rows.into_iter().map(Row::into_message).collect()
+}
+
+/// Whether a thread holds text of others: results of tools, or files, on any of its branches.
+pub async fn hold_foreign_text(tx: &mut Tx, thread: ThreadId) -> Result<bool, StoreError> {
+    let owner = tx.owner().clone();
+    let found = sqlx::query_scalar!(
+        r#"select id from messages
+            where user_id = $1 and profile = $2 and thread_id = $3
+              and (role = 'tool' or content @> '[{"type": "file"}]') limit 1"#,
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        thread.as_uuid(),
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(found.is_some())
 }
 
 struct Row {

@@ -26,10 +26,12 @@ pub enum RunStatus {
     /// Crashed the server twice: goes on only when a person says so.
     Quarantined,
     Discarded,
+    /// Its messages were taken in by the run that was going.
+    Joined,
 }
 
 impl RunStatus {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Queued,
         Self::Running,
         Self::Waiting,
@@ -38,6 +40,7 @@ impl RunStatus {
         Self::Cancelled,
         Self::Quarantined,
         Self::Discarded,
+        Self::Joined,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -50,6 +53,7 @@ impl RunStatus {
             Self::Cancelled => "cancelled",
             Self::Quarantined => "quarantined",
             Self::Discarded => "discarded",
+            Self::Joined => "joined",
         }
     }
 
@@ -59,7 +63,7 @@ impl RunStatus {
 
     /// Nothing will happen to it any more.
     pub fn is_final(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled | Self::Discarded)
+        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled | Self::Discarded | Self::Joined)
     }
 }
 
@@ -88,6 +92,8 @@ pub struct Run {
     pub created_at: DateTime<Utc>,
     pub started_at: Option<DateTime<Utc>>,
     pub finished_at: Option<DateTime<Utc>>,
+    /// The run that took in this one's messages.
+    pub joined_run_id: Option<RunId>,
 }
 
 #[derive(Debug, Clone)]
@@ -167,7 +173,7 @@ pub async fn load(tx: &mut Tx, id: RunId) -> Result<Run, StoreError> {
         Row,
         "select id, thread_id, message_id, explicit_parent, state, origin, key_id, agent, request, checkpoint, fence, crashes,
                 cancel_requested, error_code, error_message, model, input_tokens, output_tokens, cached_input_tokens,
-                cache_write_tokens, created_at, started_at, finished_at
+                cache_write_tokens, created_at, started_at, finished_at, joined_run_id
            from runs where user_id = $1 and profile = $2 and id = $3",
         owner.user.as_str(),
         owner.profile.as_str(),
@@ -186,7 +192,7 @@ pub async fn lock(tx: &mut Tx, id: RunId) -> Result<Run, StoreError> {
         Row,
         "select id, thread_id, message_id, explicit_parent, state, origin, key_id, agent, request, checkpoint, fence, crashes,
                 cancel_requested, error_code, error_message, model, input_tokens, output_tokens, cached_input_tokens,
-                cache_write_tokens, created_at, started_at, finished_at
+                cache_write_tokens, created_at, started_at, finished_at, joined_run_id
            from runs where user_id = $1 and profile = $2 and id = $3 for update",
         owner.user.as_str(),
         owner.profile.as_str(),
@@ -423,6 +429,39 @@ pub async fn next_queued(tx: &mut Tx, thread: ThreadId) -> Result<Option<RunId>,
     Ok(row.map(RunId::from_uuid))
 }
 
+/// Queued runs of a thread whose messages want to join the one that is going, oldest first. The thread must be locked.
+pub async fn steering(tx: &mut Tx, thread: ThreadId) -> Result<Vec<(RunId, MessageId)>, StoreError> {
+    let owner = tx.owner().clone();
+    let rows = sqlx::query!(
+        "select id, message_id from runs
+          where user_id = $1 and profile = $2 and thread_id = $3 and state = 'queued' and not explicit_parent
+            and checkpoint is null and request ->> 'mode' = 'steer' and not request ? 'callerTools'
+          order by id for update",
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        thread.as_uuid(),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows.into_iter().map(|row| (RunId::from_uuid(row.id), MessageId::from_uuid(row.message_id))).collect())
+}
+
+/// Ends a queued run (the row must be locked): its messages belong to another run from now on.
+pub async fn join(tx: &mut Tx, id: RunId, into: RunId) -> Result<(), StoreError> {
+    let owner = tx.owner().clone();
+    sqlx::query!(
+        "update runs set state = 'joined', joined_run_id = $4, fence = fence + 1, finished_at = app_now()
+          where user_id = $1 and profile = $2 and id = $3 and state = 'queued'",
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        id.as_uuid(),
+        into.as_uuid(),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
 /// Lets a worker's run go without an end: any replica may take it over, and that is no crash.
 pub async fn release(tx: &mut Tx, lease: Lease) -> Result<(), StoreError> {
     let owner = tx.owner().clone();
@@ -522,6 +561,7 @@ struct Row {
     created_at: DateTime<Utc>,
     started_at: Option<DateTime<Utc>>,
     finished_at: Option<DateTime<Utc>>,
+    joined_run_id: Option<Uuid>,
 }
 
 impl Row {
@@ -552,6 +592,7 @@ impl Row {
             created_at: self.created_at,
             started_at: self.started_at,
             finished_at: self.finished_at,
+            joined_run_id: self.joined_run_id.map(RunId::from_uuid),
         })
     }
 }

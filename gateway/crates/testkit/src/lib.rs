@@ -12,3 +12,4 @@ pub mod effects;
 pub mod model;
 pub mod provider;
 pub mod tools;
+pub mod world;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use adjutant_core::message::ForeignText;
+use adjutant_core::question::CallDoor;
 use adjutant_core::scope::Scope;
 use adjutant_core::tool::{
     AddedBy, Hints, ToolCatalogue, ToolError, ToolReply, ToolRequest, ToolSource, ToolSpec, namespaced,
@@ -13,11 +14,16 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 type Answer = dyn Fn(&Value) -> Result<ToolReply, ToolError> + Send + Sync;
+type Conversation = dyn Fn(CallDoor) -> BoxFuture<'static, Result<ToolReply, ToolError>> + Send + Sync;
 
 struct Tool {
     hints: Hints,
     hold: Option<Arc<Semaphore>>,
     answer: Box<Answer>,
+    /// Instead of the answer: what it says and asks while it is under way.
+    conversation: Option<Box<Conversation>>,
+    added_by: AddedBy,
+    description: String,
 }
 
 /// The tools of one scripted server named `fake`.
@@ -50,7 +56,38 @@ impl FakeTools {
     }
 
     fn add(mut self, name: &str, hints: Hints, hold: Option<Arc<Semaphore>>, answer: Box<Answer>) -> Self {
-        self.tools.insert(name.to_owned(), Tool { hints, hold, answer });
+        let description = format!("the scripted tool {name}");
+        let tool = Tool { hints, hold, answer, conversation: None, added_by: AddedBy::Operator, description };
+        self.tools.insert(name.to_owned(), tool);
+        self
+    }
+
+    /// A tool that speaks with whoever watches its call.
+    #[must_use]
+    pub fn talking<F>(mut self, name: &str, hints: Hints, talk: impl Fn(CallDoor) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<ToolReply, ToolError>> + Send + 'static,
+    {
+        self = self.add(name, hints, None, Box::new(|_| Ok(reply("done"))));
+        if let Some(tool) = self.tools.get_mut(name) {
+            tool.conversation = Some(Box::new(move |door| Box::pin(talk(door))));
+        }
+        self
+    }
+
+    /// The server of these tools was added by the user.
+    #[must_use]
+    pub fn added_by_user(mut self) -> Self {
+        self.tools.values_mut().for_each(|tool| tool.added_by = AddedBy::User);
+        self
+    }
+
+    /// A tool that describes itself otherwise.
+    #[must_use]
+    pub fn described(mut self, name: &str, description: &str) -> Self {
+        if let Some(tool) = self.tools.get_mut(name) {
+            description.clone_into(&mut tool.description);
+        }
         self
     }
 
@@ -73,10 +110,10 @@ impl ToolSource for FakeTools {
                 name: namespaced("fake", name),
                 server: "fake".to_owned(),
                 tool: name.clone(),
-                description: format!("the scripted tool {name}"),
+                description: tool.description.clone(),
                 input_schema: json!({"type": "object"}),
                 hints: tool.hints,
-                added_by: AddedBy::default(),
+                added_by: tool.added_by,
             })
             .collect();
         tools.sort_by(|a, b| a.name.cmp(&b.name));
@@ -94,6 +131,9 @@ impl ToolSource for FakeTools {
                 && let Ok(permit) = hold.acquire().await
             {
                 permit.forget();
+            }
+            if let Some(conversation) = &tool.conversation {
+                return conversation(request.door).await;
             }
             (tool.answer)(&request.arguments)
         })

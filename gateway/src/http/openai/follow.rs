@@ -14,6 +14,8 @@ pub(super) enum Heard {
     Text(String),
     /// The run waits for a person or for the caller; whether it still does is for the store to say.
     Waits,
+    /// The tool of this name asks a person, which this door cannot.
+    Asks(String),
     Finished(Usage),
     /// The run is over, or stands still until a person helps.
     Failed(Failure),
@@ -58,6 +60,7 @@ impl Follower {
                 told(self.visible.answer(answer.id, &answer.text()))
             }
             EventBody::RunState { state: RunStateName::Waiting, .. } => Some(Heard::Waits),
+            EventBody::QuestionAsked { name, .. } => Some(Heard::Asks(name.clone())),
             EventBody::RunState { state: RunStateName::Quarantined, reason, .. } => {
                 let reason = reason.as_deref().unwrap_or("the run is quarantined");
                 Some(Heard::Failed(Failure::quarantined(reason)))
@@ -75,7 +78,10 @@ impl Follower {
             | EventBody::ApprovalRequested { .. }
             | EventBody::ApprovalDecided { .. }
             | EventBody::ThreadChanged { .. }
-            | EventBody::MessagesCopied { .. } => None,
+            | EventBody::MessagesCopied { .. }
+            | EventBody::QuestionAnswered { .. }
+            // This door sends no message that joins.
+            | EventBody::RunJoined { .. } => None,
         }
     }
 }

@@ -59,6 +59,7 @@ impl Telling {
             }
             let ending = match &self.heard {
                 Some(Heard::Waits) => waiting_end(self.follower.place(), self.before).await,
+                Some(Heard::Asks(name)) => asking_end(self.follower.place(), name, self.before).await,
                 Some(Heard::Finished(usage)) => finished_end(self.follower.place(), less(*usage, self.before)).await,
                 Some(Heard::Text(_) | Heard::Failed(_) | Heard::Cut(_)) | None => Ok(None),
             };
@@ -113,6 +114,17 @@ async fn waiting_end(place: &Place, before: Usage) -> Result<Closing, StoreError
     let finish = if calls.is_empty() { "stop" } else { "tool_calls" };
     let ending = Ending { finish, calls, usage: less(run.usage, before) };
     Ok(Some((waiting::consent(id, &rows), ending)))
+}
+
+/// A tool asks the person while its call is under way; the run goes on without this response.
+async fn asking_end(place: &Place, name: &str, before: Usage) -> Result<Closing, StoreError> {
+    let id = place.run;
+    let run = place.engine.store().scoped(&place.owner, async |tx| runs::load(tx, id).await).await?;
+    if run.status.is_final() {
+        return Ok(None);
+    }
+    let ending = Ending { finish: "stop", calls: Vec::new(), usage: less(run.usage, before) };
+    Ok(Some((Some(waiting::question(id, name)), ending)))
 }
 
 async fn read(tx: &mut Tx, run: RunId) -> Result<(Run, Vec<LedgerRow>), StoreError> {

@@ -105,7 +105,7 @@ impl Tip {
         match run.status {
             RunStatus::Succeeded => ends_with(&self.tail, said),
             // What it wrote is not complete: a client may keep it or not.
-            RunStatus::Failed | RunStatus::Cancelled | RunStatus::Discarded => {
+            RunStatus::Failed | RunStatus::Cancelled | RunStatus::Discarded | RunStatus::Joined => {
                 ends_with(&self.tail, said) || ends_with(earlier, said)
             }
             RunStatus::Queued | RunStatus::Running | RunStatus::Waiting | RunStatus::Quarantined => {

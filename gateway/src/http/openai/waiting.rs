@@ -33,11 +33,20 @@ pub(in crate::http) fn consent(run: RunId, rows: &[LedgerRow]) -> Option<String>
     ))
 }
 
+/// What a person has to answer before the tool goes on.
+pub(super) fn question(run: RunId, name: &str) -> String {
+    format!(
+        "{ASKING} for {name}. Answer it with `adjutant chat` or any other client of the WebSocket; \
+         the answer follows there and in the thread. Run {run}."
+    )
+}
+
 const NOTICE: &str = "I need your consent";
+const ASKING: &str = "I have a question";
 
 /// The run whose notice ends this text.
 pub(in crate::http) fn notice_in(text: &str) -> Option<RunId> {
-    let notice = &text[text.rfind(NOTICE)?..];
+    let notice = &text[text.rfind(NOTICE).max(text.rfind(ASKING))?..];
     let id = notice.trim_end().strip_suffix('.')?.rsplit("Run ").next()?;
     id.parse().ok()
 }
@@ -111,6 +120,7 @@ mod tests {
         let rows = [row("s__t", Target::Nobody, CallState::Asking)];
         let notice = consent(run, &rows).unwrap();
         assert_eq!(notice_in(&format!("One moment.\n\n{notice} \n")), Some(run));
+        assert_eq!(notice_in(&format!("One moment.\n\n{}", question(run, "s__t"))), Some(run));
         for other in ["", "Run 5.", "I need your consent", &format!("{notice} And more.")] {
             assert_eq!(notice_in(other), None, "{other}");
         }

@@ -60,12 +60,18 @@ pub fn step(mut state: RunState, event: Event) -> (RunState, Vec<Effect>) {
             state.read_foreign_text |= read_foreign_text;
             recover(&mut state, &ledger, &mut effects);
         }
-        Event::Answered { calls, usage, next_answer_id } => {
+        Event::Answered { calls, usage, next_answer_id, read_foreign_text } => {
             if state.phase == Phase::Thinking {
+                state.read_foreign_text |= read_foreign_text;
                 state.steps += 1;
                 state.usage += usage;
                 state.answer_id = next_answer_id;
                 act(&mut state, calls, &mut effects);
+            }
+        }
+        Event::Joined { read_foreign_text } => {
+            if !matches!(state.phase, Phase::Finished { .. }) {
+                state.read_foreign_text |= read_foreign_text;
             }
         }
         Event::ModelFailed { code, message, usage } => {
@@ -131,12 +137,14 @@ fn act(state: &mut RunState, facts: Vec<CallFacts>, effects: &mut Vec<Effect>) {
     for fact in facts {
         let call = fact.id;
         let (status, repeatable, effect) = match fact.target {
-            CallTarget::Server { risk, repeatable, always_allowed } => {
-                match consent::decide(risk, always_allowed, state.read_foreign_text) {
-                    Verdict::Run => (CallStatus::Started, repeatable, Some(Effect::RunTool { call })),
-                    Verdict::Ask => (CallStatus::Asking, repeatable, Some(Effect::AskApproval { call })),
+            CallTarget::Server { facts, repeatable } => match consent::decide(&facts, state.read_foreign_text) {
+                Verdict::Run => (CallStatus::Started, repeatable, Some(Effect::RunTool { call })),
+                Verdict::Ask(why) => (CallStatus::Asking, repeatable, Some(Effect::AskApproval { call, why })),
+                Verdict::Refuse => {
+                    let effect = Effect::Settle { call, outcome: OutcomeKind::Denied, text: REFUSED.into() };
+                    (CallStatus::Settled, false, Some(effect))
                 }
-            }
+            },
             CallTarget::Caller => (CallStatus::WithCaller, false, None),
             CallTarget::Nothing { reason } => {
                 let effect = Effect::Settle { call, outcome: OutcomeKind::Failed, text: reason };
@@ -218,6 +226,8 @@ fn recover(state: &mut RunState, ledger: &[(ToolCallId, Recorded)], effects: &mu
         }
     }
 }
+
+const REFUSED: &str = "this tool is switched off by its owner's policy: it was not called. Do without it.";
 
 const LOST: &str = "the server stopped while this call was under way: it may have happened or not. \
                     Say so, and do not repeat it without asking.";

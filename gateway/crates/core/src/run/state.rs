@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::consent::{self, Why};
 use crate::ids::{MessageId, ToolCallId};
 use crate::limits;
 use crate::message::OutcomeKind;
 use crate::model::Usage;
-use crate::tool::Risk;
 
 /// The whole state of a run. Small by design: no messages, no results (see [`super::checkpoint`]).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,9 +97,8 @@ pub struct CallFacts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CallTarget {
     Server {
-        risk: Risk,
+        facts: consent::Facts,
         repeatable: bool,
-        always_allowed: bool,
     },
     /// A tool that the caller of the API runs.
     Caller,
@@ -126,6 +125,12 @@ pub enum Event {
         usage: Usage,
         /// The id for the assistant message after this one.
         next_answer_id: MessageId,
+        /// What the model was told beside the thread was written by others, such as the tools of a person's own servers.
+        read_foreign_text: bool,
+    },
+    /// Messages that were sent meanwhile stand before the model call that is about to begin.
+    Joined {
+        read_foreign_text: bool,
     },
     ModelFailed {
         code: String,
@@ -169,6 +174,7 @@ pub enum Effect {
     },
     AskApproval {
         call: ToolCallId,
+        why: Why,
     },
     /// Give the call a result without running it.
     Settle {

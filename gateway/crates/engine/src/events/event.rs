@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
-use adjutant_core::ids::{ApprovalId, MessageId, RunId, ThreadId, ToolCallId};
+use adjutant_core::ids::{ApprovalId, MessageId, QuestionId, RunId, ThreadId, ToolCallId};
 use adjutant_core::message::Message;
 use adjutant_core::model::Usage;
+use adjutant_core::question::Question;
+use adjutant_core::run::consent::Why;
 use adjutant_core::tool::Risk;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -50,11 +52,32 @@ pub enum EventBody {
         tool: String,
         arguments: Value,
         risk: Risk,
+        /// Absent in events of the first version.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<Why>,
     },
     ApprovalDecided {
         approval_id: ApprovalId,
         tool_call_id: ToolCallId,
         decision: String,
+    },
+    /// A tool that is under way asks a person.
+    QuestionAsked {
+        question_id: QuestionId,
+        tool_call_id: ToolCallId,
+        name: String,
+        question: Question,
+    },
+    /// `accept`, `decline`, `cancel`, or nobody did: `expired`, `withdrawn`.
+    QuestionAnswered {
+        question_id: QuestionId,
+        tool_call_id: ToolCallId,
+        action: String,
+    },
+    /// A queued run is over before it began: another one took in its messages, the first of them behind `parent_id`.
+    RunJoined {
+        into: RunId,
+        parent_id: Option<MessageId>,
     },
     RunFinished {
         outcome: FinishedOutcome,
@@ -107,6 +130,9 @@ impl EventBody {
             Self::ToolResult => "tool_result",
             Self::ApprovalRequested { .. } => "approval_requested",
             Self::ApprovalDecided { .. } => "approval_decided",
+            Self::QuestionAsked { .. } => "question_asked",
+            Self::QuestionAnswered { .. } => "question_answered",
+            Self::RunJoined { .. } => "run_joined",
             Self::RunFinished { .. } => "run_finished",
             Self::RunFailed { .. } => "run_failed",
             Self::ThreadChanged { .. } => "thread_changed",
@@ -121,7 +147,7 @@ impl EventBody {
 
     /// Nothing follows it in its run.
     pub fn ends_run(&self) -> bool {
-        matches!(self, Self::RunFinished { .. } | Self::RunFailed { .. })
+        matches!(self, Self::RunFinished { .. } | Self::RunFailed { .. } | Self::RunJoined { .. })
     }
 }
 
@@ -134,6 +160,8 @@ pub enum Live {
     Delta(Delta),
     /// What the model thinks before it writes; its offsets are its own.
     Thinking(Delta),
+    /// How far a tool call is.
+    Progress(Arc<Progress>),
 }
 
 impl Live {
@@ -141,6 +169,7 @@ impl Live {
         match self {
             Self::Durable { thread, .. } => *thread,
             Self::Delta(delta) | Self::Thinking(delta) => delta.thread,
+            Self::Progress(progress) => progress.thread,
         }
     }
 }
@@ -157,4 +186,16 @@ pub struct Delta {
     /// Where it belongs: UTF-16 code units of the message before it.
     pub offset: usize,
     pub text: Arc<str>,
+}
+
+/// What a tool call under way says of itself; never stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Progress {
+    pub thread: ThreadId,
+    pub run: RunId,
+    pub call: ToolCallId,
+    pub progress: f64,
+    pub total: Option<f64>,
+    /// Foreign text.
+    pub message: Option<String>,
 }

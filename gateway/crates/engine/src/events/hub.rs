@@ -11,7 +11,7 @@ use adjutant_core::scope::Owner;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-use super::event::{Delta, Event, Live};
+use super::event::{Delta, Event, Live, Progress};
 
 #[derive(Default)]
 pub struct Hub {
@@ -212,6 +212,17 @@ impl Hub {
         channel.send(&Live::Thinking(delta), place.hidden);
     }
 
+    /// How far a tool call is, for whoever listens just now.
+    pub fn publish_progress(&self, owner: &Owner, progress: Progress, hidden: bool) {
+        let mut owners = self.owners.lock();
+        if let Some(channel) = owners.get_mut(owner) {
+            channel.send(&Live::Progress(Arc::new(progress)), hidden);
+            if channel.is_empty() {
+                owners.remove(owner);
+            }
+        }
+    }
+
     /// A worker let go of its run: what it was writing is void.
     pub fn reset_answer(&self, owner: &Owner, thread: ThreadId, run: RunId) {
         let mut owners = self.owners.lock();
@@ -297,6 +308,7 @@ impl Listener {
             (Interest::VisibleThreads, _) => !hidden || self.named.lock().contains(&live.thread()),
             (Interest::Run(run), Live::Delta(delta) | Live::Thinking(delta)) => delta.run == run,
             (Interest::Run(run), Live::Durable { events, .. }) => events.iter().any(|event| event.run_id == Some(run)),
+            (Interest::Run(run), Live::Progress(progress)) => progress.run == run,
         }
     }
 }
@@ -305,6 +317,7 @@ impl Listener {
 fn weight(live: &Live) -> usize {
     match live {
         Live::Delta(delta) | Live::Thinking(delta) => delta.text.len() + 64,
+        Live::Progress(progress) => progress.message.as_ref().map_or(0, String::len) + 128,
         Live::Durable { events, .. } => events.iter().map(|event| 128 + event.messages.len() * 512).sum(),
     }
 }

@@ -3,26 +3,31 @@
 
 use std::sync::Arc;
 
-use adjutant_core::ids::{ApprovalId, MessageId, RunId, ThreadId, ToolCallId};
+use adjutant_core::ids::{MessageId, QuestionId, RunId, ThreadId, ToolCallId};
 use adjutant_core::limits;
 use adjutant_core::message::{Message, OutcomeKind};
 use adjutant_core::model::Usage;
-use adjutant_core::run::checkpoint;
-use adjutant_core::run::state::RunState;
+use adjutant_core::prompt;
+use adjutant_core::question::Question;
+use adjutant_core::run::state::{Event as MachineEvent, RunState};
+use adjutant_core::run::{checkpoint, machine};
 use adjutant_core::scope::Owner;
+use adjutant_store::approvals::NewApproval;
 use adjutant_store::error::StoreError;
 use adjutant_store::events::EventRow;
 use adjutant_store::ledger::LedgerRow;
 use adjutant_store::messages::NewMessage;
+use adjutant_store::questions::QuestionState;
 use adjutant_store::runs::{Lease, Progress, RunStatus};
 use adjutant_store::steps::ModelCallStep;
 use adjutant_store::threads::Advance;
 use adjutant_store::tx::Tx;
-use adjutant_store::{approvals, events, hints, ledger, messages, runs, sent, steps, threads};
+use adjutant_store::{approvals, events, hints, ledger, messages, questions, runs, sent, steps, threads};
 use chrono::{DateTime, Utc};
 
 use super::driver::Context;
 use super::hold::Hold;
+use super::joining::{self, Joined};
 use super::sent::SentRecord;
 use crate::engine::Inner;
 use crate::events::event::{Event, EventBody};
@@ -33,7 +38,14 @@ pub(super) struct Batch {
     pub(super) entries: Vec<Entry>,
     pub(super) planned: Vec<LedgerRow>,
     pub(super) settled: Vec<(ToolCallId, OutcomeKind)>,
-    pub(super) asked: Vec<(ApprovalId, ToolCallId)>,
+    pub(super) asked: Vec<NewApproval>,
+    pub(super) questions: Vec<(QuestionId, ToolCallId, Question)>,
+    /// Questions that nobody will answer any more.
+    pub(super) closed: Vec<(QuestionId, QuestionState)>,
+    /// Calls that asked questions and have their result now.
+    pub(super) done_asking: Vec<ToolCallId>,
+    /// A model call follows: messages that wait to join come in behind this one.
+    pub(super) joins_behind: Option<MessageId>,
     pub(super) step: Option<ModelCallStep>,
     /// What the model was sent.
     pub(super) sent: Option<SentRecord>,
@@ -59,14 +71,20 @@ impl Batch {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.planned.is_empty() && self.settled.is_empty() && self.step.is_none()
+        self.entries.is_empty()
+            && self.planned.is_empty()
+            && self.settled.is_empty()
+            && self.closed.is_empty()
+            && self.step.is_none()
     }
 }
 
 /// What a commit leaves behind.
 pub(super) struct Committed {
-    /// The messages it appended, in order.
+    /// The messages it appended, in order, and those that joined.
     pub(super) messages: Vec<Arc<Message>>,
+    /// The state that was kept: what joined may be text of others.
+    pub(super) state: RunState,
     /// The state that was written: a run does not begin to wait for what has been answered already.
     pub(super) status: RunStatus,
     /// The queued run of this thread that may start now.
@@ -85,11 +103,20 @@ pub(super) async fn commit(
     let owner = context.scope.owner();
     let order = inner.hub.order_of(context.thread);
     let _ordered = order.lock().await;
-    let (published, status, next) =
+    let Written { published, joined, state, status, next } =
         inner.store().scoped(&owner, async |tx| write(inner, tx, context, state, status, &batch).await).await?;
-    let messages = published.iter().flat_map(|event| &event.messages).cloned().collect();
+    let own = published.iter().flat_map(|event| &event.messages).cloned();
+    let messages = own.chain(joined).collect();
     inner.hub.publish(&owner, context.thread, context.hidden, published);
-    Ok(Committed { messages, status, next })
+    Ok(Committed { messages, state, status, next })
+}
+
+struct Written {
+    published: Vec<Event>,
+    joined: Vec<Arc<Message>>,
+    state: RunState,
+    status: RunStatus,
+    next: Option<Hold>,
 }
 
 async fn write(
@@ -99,9 +126,8 @@ async fn write(
     state: &RunState,
     wanted: RunStatus,
     batch: &Batch,
-) -> Result<(Vec<Event>, RunStatus, Option<Hold>), StoreError> {
+) -> Result<Written, StoreError> {
     let now = inner.parts.clock.now();
-    let checkpoint = checkpoint::save(state).map_err(StoreError::bug)?;
     let thread = context.thread;
     let run = context.lease.run;
     let mut status = wanted;
@@ -112,21 +138,13 @@ async fn write(
             status = RunStatus::Running;
         }
     }
-    let entries: Vec<&Entry> =
-        batch.entries.iter().filter(|entry| status == wanted || !entry.body.is_waiting()).collect();
+    let closed = close_questions(tx, thread, run, batch).await?;
+    let kept = batch.entries.iter().filter(|entry| status == wanted || !entry.body.is_waiting());
+    let entries: Vec<&Entry> = closed.iter().chain(kept).collect();
     let count = i64::try_from(entries.len()).map_err(StoreError::bug)?;
     let head_id = entries.iter().rev().find_map(|entry| entry.message.as_ref()).map(|message| message.id);
     // The thread first, then its runs: everybody locks in this order.
     let last = threads::advance(tx, thread, Advance { events: count, head_id, usage: batch.usage }).await?;
-    let progress = Progress {
-        status,
-        checkpoint: &checkpoint,
-        model: batch.model.as_deref(),
-        usage: batch.usage,
-        error: batch.error.as_ref().map(|(code, message)| (code.as_str(), message.as_str())),
-    };
-    runs::advance(tx, context.lease, &progress).await?;
-
     let first = last - count + 1;
     let mut rows = Vec::with_capacity(entries.len());
     let mut new_messages = Vec::new();
@@ -139,14 +157,38 @@ async fn write(
         new_messages.extend(message);
     }
     messages::append(tx, thread, &new_messages).await?;
+    // What joins stands behind them, and what it brings belongs into the checkpoint.
+    let tip = head_id.or(batch.joins_behind).filter(|_| batch.joins_behind.is_some() && status == RunStatus::Running);
+    let joined = match tip {
+        Some(tip) => joining::take_in(tx, thread, run, Some(tip)).await?,
+        None => Joined::default(),
+    };
+    let mut state = state.clone();
+    if !joined.messages.is_empty() {
+        let read_foreign_text = prompt::holds_foreign_text(&joined.messages);
+        (state, _) = machine::step(state, MachineEvent::Joined { read_foreign_text });
+    }
+    let checkpoint = checkpoint::save(&state).map_err(StoreError::bug)?;
+    let progress = Progress {
+        status,
+        checkpoint: &checkpoint,
+        model: batch.model.as_deref(),
+        usage: batch.usage,
+        error: batch.error.as_ref().map(|(code, message)| (code.as_str(), message.as_str())),
+    };
+    runs::advance(tx, context.lease, &progress).await?;
+
     for row in &batch.planned {
         ledger::plan(tx, row).await?;
     }
     for (call, outcome) in &batch.settled {
         ledger::settle(tx, *call, *outcome).await?;
     }
-    for (approval, call) in &batch.asked {
-        approvals::insert(tx, *approval, run, *call).await?;
+    for new in &batch.asked {
+        approvals::insert(tx, run, new).await?;
+    }
+    for (id, call, question) in &batch.questions {
+        questions::insert(tx, *id, run, *call, question).await?;
     }
     events::append(tx, thread, &rows).await?;
     if let Some(step) = &batch.step {
@@ -155,9 +197,11 @@ async fn write(
     if let Some(SentRecord { step, pieces }) = &batch.sent {
         sent::record(tx, thread, run, step, pieces).await?;
     }
+    published.extend(joined.events);
     let mut next = None;
     if status.is_final() {
         approvals::withdraw(tx, run).await?;
+        questions::withdraw(tx, run, None).await?;
         if let Some((hold, event)) = start_next(inner, tx, thread).await? {
             published.push(event);
             next = Some(hold);
@@ -166,7 +210,30 @@ async fn write(
     if let (Some(first), Some(last)) = (published.first(), published.last()) {
         wake_peers(inner, tx, thread, first.seq, last.seq).await?;
     }
-    Ok((published, status, next))
+    Ok(Written { published, joined: joined.messages, state, status, next })
+}
+
+/// Ends questions that nobody answered before; one that somebody did answer keeps its answer.
+async fn close_questions(tx: &mut Tx, thread: ThreadId, run: RunId, batch: &Batch) -> Result<Vec<Entry>, StoreError> {
+    if batch.closed.is_empty() && batch.done_asking.is_empty() {
+        return Ok(Vec::new());
+    }
+    threads::lock(tx, thread).await?;
+    let mut ended = Vec::new();
+    for (id, state) in &batch.closed {
+        if let Some(call) = questions::close(tx, *id, *state, None).await? {
+            ended.push((*id, call, *state));
+        }
+    }
+    for call in &batch.done_asking {
+        let withdrawn = questions::withdraw(tx, run, Some(*call)).await?;
+        ended.extend(withdrawn.into_iter().map(|(id, call)| (id, call, QuestionState::Withdrawn)));
+    }
+    let entry = |(question_id, tool_call_id, state): (QuestionId, ToolCallId, QuestionState)| Entry {
+        body: EventBody::QuestionAnswered { question_id, tool_call_id, action: state.as_str().to_owned() },
+        message: None,
+    };
+    Ok(ended.into_iter().map(entry).collect())
 }
 
 /// Whether a person cancelled the run, or decided what this state of it still asks.

@@ -3,23 +3,25 @@
 
 use std::sync::Arc;
 
-use adjutant_core::ids::{ApprovalId, MessageId, RunId, ThreadId, ToolCallId};
+use adjutant_core::ids::{ApprovalId, MessageId, QuestionId, RunId, ThreadId, ToolCallId};
 use adjutant_core::limits;
 use adjutant_core::message::{ForeignText, Message, OutcomeKind, Part, Role, ToolResultPart};
 use adjutant_core::model::Usage;
+use adjutant_core::question::{Answer, InvalidAnswer};
 use adjutant_core::scope::Owner;
 use adjutant_store::approvals::Decision;
 use adjutant_store::error::StoreError;
 use adjutant_store::ledger::{CallState, Target};
 use adjutant_store::messages::NewMessage;
+use adjutant_store::questions::QuestionState;
 use adjutant_store::runs::{Lease, Run, RunStatus};
 use adjutant_store::threads::{Advance, LockedThread};
 use adjutant_store::tx::Tx;
-use adjutant_store::{approvals, events, hints, ledger, messages, runs, threads};
+use adjutant_store::{approvals, consents, events, hints, ledger, messages, questions, runs, threads};
+use serde_json::Value;
 
 use super::commit::{self, as_message, event_row, start_next};
 use super::hold::Hold;
-use super::submit::AGENT;
 use crate::engine::Engine;
 use crate::events::event::{Event, EventBody, FinishedOutcome, RunStateName};
 
@@ -29,6 +31,10 @@ pub enum ControlError {
     NotFound,
     #[error("this was decided before")]
     AlreadyDecided,
+    #[error("this was answered before, or is asked no more")]
+    AlreadyAnswered,
+    #[error(transparent)]
+    InvalidAnswer(#[from] InvalidAnswer),
     #[error("the run is not quarantined")]
     NotQuarantined,
     #[error("the run does not wait for these tool results")]
@@ -85,7 +91,11 @@ impl Engine {
                 after.events.push(announce(tx, run, body).await?);
             }
             RunStatus::Quarantined => self.end_quarantined(tx, run, after).await?,
-            RunStatus::Succeeded | RunStatus::Failed | RunStatus::Cancelled | RunStatus::Discarded => {}
+            RunStatus::Succeeded
+            | RunStatus::Failed
+            | RunStatus::Cancelled
+            | RunStatus::Discarded
+            | RunStatus::Joined => {}
         }
         Ok(())
     }
@@ -100,14 +110,14 @@ impl Engine {
     ) -> Result<(), ControlError> {
         let run = self.store().scoped(owner, async |tx| approvals::run_of(tx, approval).await).await?;
         self.change(owner, run, async |engine, tx, run, _thread| {
-            let Some(call) = approvals::decide(tx, approval, decision, reason).await? else {
+            let Some((call, definition)) = approvals::decide(tx, approval, decision, reason).await? else {
                 return Err(StoreError::Conflict(DECIDED.to_owned()));
             };
             if decision == Decision::Always {
                 let rows = ledger::of_run(tx, run.id).await?;
                 let row = rows.iter().find(|row| row.id == call);
                 if let Some(Target::Server { server, tool }) = row.map(|row| &row.target) {
-                    approvals::allow_always(tx, AGENT, server, tool).await?;
+                    consents::allow(tx, &run.agent, server, tool, definition.as_ref()).await?;
                 }
             }
             let decision = decision.as_str().to_owned();
@@ -119,6 +129,31 @@ impl Engine {
                 _ => {}
             }
             Ok(after)
+        })
+        .await
+    }
+
+    /// Answers a question of a tool, for whichever replica has its call. The first answer counts; a later one is told so.
+    pub async fn answer(&self, owner: &Owner, question: QuestionId, answer: Answer) -> Result<(), ControlError> {
+        let asked = self.store().scoped(owner, async |tx| questions::load(tx, question).await).await?;
+        if asked.state != QuestionState::Pending {
+            return Err(ControlError::AlreadyAnswered);
+        }
+        let (state, action, values) = match answer {
+            Answer::Accept(values) => {
+                (QuestionState::Accepted, "accept", Some(Value::Object(asked.question.accept(values)?)))
+            }
+            Answer::Decline => (QuestionState::Declined, "decline", None),
+            Answer::Cancel => (QuestionState::Cancelled, "cancel", None),
+        };
+        self.change(owner, asked.run_id, async |_, tx, run, _thread| {
+            let Some(call) = questions::close(tx, question, state, values.as_ref()).await? else {
+                return Err(StoreError::Conflict(ANSWERED.to_owned()));
+            };
+            let body =
+                EventBody::QuestionAnswered { question_id: question, tool_call_id: call, action: action.to_owned() };
+            let events = vec![announce(tx, &run, body).await?];
+            Ok(After { events, tell_worker: run.status == RunStatus::Running, ..After::default() })
         })
         .await
     }
@@ -171,6 +206,7 @@ impl Engine {
             ledger::settle(tx, row.id, outcome).await?;
         }
         approvals::withdraw(tx, run.id).await?;
+        questions::withdraw(tx, run.id, None).await?;
         runs::move_to(tx, run.id, RunStatus::Discarded, 0, limits::LEASE).await?;
         let (code, message) = ("run_discarded".to_owned(), "the run was discarded".to_owned());
         after.events.push(announce(tx, run, EventBody::RunFailed { code, message, usage: run.usage }).await?);
@@ -320,12 +356,14 @@ impl Drop for Unfinished<'_> {
 }
 
 const DECIDED: &str = "approval decided";
+const ANSWERED: &str = "question answered";
 const QUARANTINED: &str = "run quarantined";
 const WAITING: &str = "run waiting";
 
 fn refused(error: StoreError) -> ControlError {
     match error {
         StoreError::Conflict(what) if what == DECIDED => ControlError::AlreadyDecided,
+        StoreError::Conflict(what) if what == ANSWERED => ControlError::AlreadyAnswered,
         StoreError::Conflict(what) if what == QUARANTINED => ControlError::NotQuarantined,
         StoreError::Conflict(what) if what == WAITING => ControlError::NotWaiting,
         other => other.into(),
@@ -333,7 +371,7 @@ fn refused(error: StoreError) -> ControlError {
 }
 
 /// Appends one event without a message. The thread must be locked.
-async fn announce(tx: &mut Tx, run: &Run, body: EventBody) -> Result<Event, StoreError> {
+pub(super) async fn announce(tx: &mut Tx, run: &Run, body: EventBody) -> Result<Event, StoreError> {
     let advance = Advance { events: 1, head_id: None, usage: Usage::default() };
     let seq = threads::advance(tx, run.thread_id, advance).await?;
     events::append(tx, run.thread_id, &[event_row(seq, Some(run.id), &body, None)?]).await?;

@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use adjutant_core::ids::{ApprovalId, MessageId, ToolCallId};
 use adjutant_core::message::{ForeignText, Message, OutcomeKind, Part, Role, ToolResultPart};
+use adjutant_core::run::consent::Why;
 use adjutant_core::run::machine;
 use adjutant_core::run::state::{CallStatus, Effect, Event as MachineEvent, Outcome, Phase, RunState};
 use adjutant_core::scope::Scope;
 use adjutant_core::tool::ToolCatalogue;
+use adjutant_store::approvals::NewApproval;
+use adjutant_store::consents::Definition;
 use adjutant_store::error::StoreError;
 use adjutant_store::ledger::{CallState, LedgerRow, Target};
 use adjutant_store::messages::NewMessage;
@@ -25,6 +28,7 @@ use super::assistant::{Assistant, RIGHTS_LOST};
 use super::commit::{self, Batch};
 use super::hold::Hold;
 use super::resume::recorded;
+use super::rules::Rules;
 use super::submission::RunRequest;
 use super::thinking::Thought;
 use crate::engine::Engine;
@@ -53,14 +57,18 @@ pub(super) struct Driver {
     /// What the provider calls them.
     pub(super) provider_ids: HashMap<ToolCallId, String>,
     pub(super) catalogue: Option<ToolCatalogue>,
-    pub(super) allowed_always: HashSet<(String, String)>,
     /// Pieces of what was sent to the model that are stored for sure.
     pub(super) stored_pieces: HashSet<PieceDigest>,
+    pub(super) rules: Rules,
+    /// What the tools of the current calls were when the model called them.
+    pub(super) definitions: HashMap<ToolCallId, Definition>,
     pub(super) bell: Arc<Notify>,
     /// When a stopping server no longer waits for this run's tools.
     pub(super) drained_by: Option<Instant>,
     /// Since when working time has not been added to the state.
     counted: Instant,
+    /// A person is asked: the time that passes is theirs.
+    paused: bool,
 }
 
 /// How a worker let go of its run.
@@ -101,11 +109,13 @@ impl Driver {
             calls: HashMap::new(),
             provider_ids: HashMap::new(),
             catalogue: None,
-            allowed_always: HashSet::new(),
             stored_pieces: HashSet::new(),
+            rules: Rules::default(),
+            definitions: HashMap::new(),
             bell,
             drained_by: None,
             counted: Instant::now(),
+            paused: false,
         }
     }
 
@@ -208,7 +218,7 @@ impl Driver {
                         row.state = CallState::Started;
                     }
                 }
-                Effect::AskApproval { call } => Self::ask(call, &mut batch),
+                Effect::AskApproval { call, why } => self.ask(call, why, &mut batch),
                 Effect::Settle { call, outcome, text } => {
                     self.settle(call, outcome, ForeignText::new(text), false, &mut batch);
                 }
@@ -225,6 +235,9 @@ impl Driver {
                 parent_id: None,
             });
         }
+        if wanted.model {
+            batch.joins_behind = self.tail.last().map(|message| message.id);
+        }
         if batch.is_empty() && wanted.status.is_none() {
             return Ok((wanted, None));
         }
@@ -235,6 +248,7 @@ impl Driver {
         let status = wanted.status.unwrap_or(RunStatus::Running);
         let committed = commit::commit(&self.engine.inner, &self.context, &self.state, status, batch).await?;
         wanted.status = wanted.status.map(|_| committed.status);
+        self.state = committed.state;
         self.tail.extend(committed.messages);
         self.stored_pieces.extend(pieces);
         for row in planned {
@@ -243,7 +257,7 @@ impl Driver {
         Ok((wanted, committed.next))
     }
 
-    fn ask(call: ToolCallId, batch: &mut Batch) {
+    fn ask(&self, call: ToolCallId, why: Why, batch: &mut Batch) {
         let Some(row) = batch.planned.iter_mut().find(|row| row.id == call) else { return };
         row.state = CallState::Asking;
         let Target::Server { server, tool } = row.target.clone() else { return };
@@ -256,8 +270,10 @@ impl Driver {
             tool,
             arguments: row.arguments.clone(),
             risk: row.risk,
+            why: Some(why),
         };
-        batch.asked.push((approval_id, call));
+        let definition = self.definitions.get(&call).copied();
+        batch.asked.push(NewApproval { id: approval_id, call, definition });
         batch.event(body);
     }
 
@@ -382,13 +398,32 @@ impl Driver {
     /// Adds the working time since the last count to the state.
     fn count_time(&mut self) {
         let now = Instant::now();
+        if self.paused {
+            self.counted = now;
+            return;
+        }
         let spent = u64::try_from(now.duration_since(self.counted).as_millis()).unwrap_or(u64::MAX);
         self.state.active_ms = self.state.active_ms.saturating_add(spent);
         self.counted = now;
     }
 
+    /// From here on the time is not the run's.
+    pub(super) fn pause(&mut self) {
+        self.count_time();
+        self.paused = true;
+    }
+
+    /// The run works again.
+    pub(super) fn go_on(&mut self) {
+        self.count_time();
+        self.paused = false;
+    }
+
     /// When this run's working time is over.
     pub(super) fn deadline(&self) -> Instant {
+        if self.paused {
+            return Instant::now() + Duration::from_millis(DEADLINE_MAX);
+        }
         let left = self.state.limits.active_ms.saturating_sub(self.state.active_ms);
         self.counted + Duration::from_millis(left.min(DEADLINE_MAX))
     }

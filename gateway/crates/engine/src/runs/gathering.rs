@@ -5,9 +5,11 @@ use std::collections::HashSet;
 
 use adjutant_core::ids::ToolCallId;
 use adjutant_core::limits;
-use adjutant_core::message::{Part, ToolCallPart, is_deep, value_without_nul, without_nul};
+use adjutant_core::message::{Part, Role, ToolCallPart, is_deep, value_without_nul, without_nul};
 use adjutant_core::model::ModelCall;
+use adjutant_core::run::addresses::Named;
 use adjutant_core::run::state::{CallFacts, CallTarget, Event as MachineEvent};
+use adjutant_core::run::typed::Typed;
 use adjutant_core::tool::Risk;
 use adjutant_store::error::StoreError;
 use adjutant_store::ledger::{CallState, LedgerRow, Target};
@@ -16,12 +18,15 @@ use serde_json::{Value, json};
 
 use super::commit::Batch;
 use super::driver::Driver;
+use super::rules::definition_of;
 
 impl Driver {
     /// Plans the calls of an answer; a call beyond the limit was never made, as far as anyone knows.
     pub(super) fn gather(&mut self, calls: Vec<ModelCall>, parts: &mut Vec<Part>, batch: &mut Batch) -> Vec<CallFacts> {
         self.calls.clear();
         self.provider_ids.clear();
+        self.definitions.clear();
+        let named = self.named();
         let step = i32::try_from(self.state.steps).unwrap_or(i32::MAX);
         let mut seen = HashSet::new();
         let mut facts = Vec::new();
@@ -35,10 +40,10 @@ impl Driver {
             let (arguments, problem) = checked(call.arguments);
             let (target, fact) = match problem {
                 Some(reason) => (Target::Nobody, CallTarget::Nothing { reason }),
-                None => self.resolve(&name),
+                None => self.resolve(id, &name, &arguments, &named),
             };
             let (risk, repeatable) = match fact {
-                CallTarget::Server { risk, repeatable, .. } => (risk, repeatable),
+                CallTarget::Server { facts, repeatable } => (facts.risk, repeatable),
                 CallTarget::Caller | CallTarget::Nothing { .. } => (Risk::Effects, false),
             };
             batch.planned.push(LedgerRow {
@@ -63,22 +68,45 @@ impl Driver {
         facts
     }
 
-    fn resolve(&self, name: &str) -> (Target, CallTarget) {
+    fn resolve(&mut self, id: ToolCallId, name: &str, arguments: &Value, named: &Named) -> (Target, CallTarget) {
         if self.context.request.caller_tools.iter().any(|tool| tool.name == name) {
             return (Target::Caller, CallTarget::Caller);
         }
-        let known = self.catalogue.as_ref().and_then(|catalogue| catalogue.tools.iter().find(|tool| tool.name == name));
-        let Some(spec) = known else {
+        let tools = self.catalogue.as_ref().map_or(&[][..], |catalogue| &catalogue.tools);
+        let mut known = tools.iter().filter(|tool| tool.name == name);
+        let (Some(spec), None) = (known.next(), known.next()) else {
             let reason = format!("there is no tool named {name}, or its server is not available now");
             return (Target::Nobody, CallTarget::Nothing { reason });
         };
         let target = Target::Server { server: spec.server.clone(), tool: spec.tool.clone() };
-        let fact = CallTarget::Server {
-            risk: spec.hints.risk(),
-            repeatable: spec.hints.repeatable(),
-            always_allowed: self.allowed_always.contains(&(spec.server.clone(), spec.tool.clone())),
+        let facts = self.rules.facts(spec, arguments, named);
+        self.definitions.insert(id, definition_of(spec));
+        (target, CallTarget::Server { facts, repeatable: spec.hints.repeatable() })
+    }
+
+    /// What the user said in this run, in their own words: not what came before it, nor a history that a caller brought.
+    fn named(&self) -> Named {
+        let run = self.context.lease.run;
+        let own = self.tail.iter().position(|message| message.run_id == Some(run)).unwrap_or(self.tail.len());
+        // A further answer to a message has no message of its own: it is asked by the one before it.
+        let asked = |index: &usize| self.tail.get(*index).is_some_and(|message| message.role != Role::Assistant);
+        let first = match Some(own).filter(asked) {
+            Some(first) => first,
+            None => match self.tail[..own].iter().rposition(|message| message.role == Role::User) {
+                Some(first) => first,
+                None => return Named::default(),
+            },
         };
-        (target, fact)
+        let brought = self.tail[first].seq;
+        let mut said = Vec::new();
+        for message in &self.tail[first..] {
+            if message.role == Role::User {
+                said.push(Typed::of(&message.text()).own);
+            } else if message.seq == brought {
+                said.clear();
+            }
+        }
+        Named::of(said.iter().map(String::as_str))
     }
 
     pub(super) async fn is_cancel_requested(&self) -> Result<bool, StoreError> {

@@ -1,14 +1,17 @@
 //! Runs, from submission to their end.
 
 mod acting;
+mod asking;
 pub mod assistant;
 pub(crate) mod commit;
 pub mod control;
 mod driver;
 mod gathering;
 pub(crate) mod hold;
+mod joining;
 pub mod recovery;
 mod resume;
+mod rules;
 mod sent;
 pub mod submission;
 mod submit;

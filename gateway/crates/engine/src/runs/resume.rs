@@ -12,16 +12,20 @@ use adjutant_core::run::state::{Event as MachineEvent, Phase, Recorded, RunState
 use adjutant_core::scope::Owner;
 use adjutant_store::error::StoreError;
 use adjutant_store::ledger::{CallState, LedgerRow};
+use adjutant_store::questions::QuestionState;
 use adjutant_store::runs::{Lease, Run, RunStatus};
 use adjutant_store::tx::Tx;
-use adjutant_store::{ledger, messages, runs, threads};
+use adjutant_store::{ledger, messages, questions, runs, threads};
 
 use super::assistant::{self, Loaded, RIGHTS_LOST};
 use super::commit;
+use super::control::announce;
 use super::driver::{Context, Driver};
 use super::hold::Hold;
+use super::joining;
+use super::rules::Rules;
 use crate::engine::Engine;
-use crate::events::event::Event;
+use crate::events::event::{Event, EventBody};
 
 /// All that a worker needs, read in one transaction.
 struct Found {
@@ -31,8 +35,11 @@ struct Found {
     ledger: Vec<LedgerRow>,
     tail: Vec<Message>,
     loaded: Loaded,
-    /// The run had never begun; this says that it has now.
-    begun: Option<Event>,
+    rules: Rules,
+    /// The thread holds text of others, on whatever branch.
+    foreign: bool,
+    /// What this taking up announces: that the run has begun, what joined it, what it no longer asks.
+    events: Vec<Event>,
 }
 
 impl Engine {
@@ -63,8 +70,8 @@ impl Engine {
         let order = self.inner.hub.order_of(thread);
         let _ordered = order.lock().await;
         let found = self.store().scoped(owner, async |tx| self.read(tx, thread, lease).await).await?;
-        if let Some(begun) = &found.begun {
-            self.hub().publish(owner, thread, found.hidden, vec![begun.clone()]);
+        if !found.events.is_empty() {
+            self.hub().publish(owner, thread, found.hidden, found.events.clone());
         }
         Ok(found)
     }
@@ -75,20 +82,28 @@ impl Engine {
         if run.fence != lease.fence || run.status != RunStatus::Running {
             return Err(StoreError::FenceLost);
         }
-        let mut begun = None;
+        let mut events = Vec::new();
         if run.checkpoint.is_none() {
             let event = commit::begin(&self.inner, tx, thread, lease).await?;
-            commit::wake_peers(&self.inner, tx, thread, event.seq, event.seq).await?;
-            begun = Some(event);
+            events.push(event);
             run = runs::load(tx, lease.run).await?;
         }
         let saved = run.checkpoint.clone().ok_or_else(|| StoreError::bug("a run without a checkpoint"))?;
         let state = checkpoint::load(saved).map_err(StoreError::bug)?;
-        let tip = match messages::last_of_run(tx, thread, lease.run).await {
+        events.extend(take_back(tx, &run).await?);
+        let mut tip = match messages::last_of_run(tx, thread, lease.run).await {
             // A run that answers an existing message has none of its own before its first answer.
             Err(StoreError::NotFound) => run.message_id,
             found => found?,
         };
+        if matches!(state.phase, Phase::Ready | Phase::Thinking) {
+            let joined = joining::take_in(tx, thread, lease.run, Some(tip)).await?;
+            tip = joined.messages.last().map_or(tip, |message| message.id);
+            events.extend(joined.events);
+        }
+        if let (Some(first), Some(last)) = (events.first(), events.last()) {
+            commit::wake_peers(&self.inner, tx, thread, first.seq, last.seq).await?;
+        }
         let mut tail = messages::tail(tx, thread, tip, limits::TAIL_MESSAGES).await?;
         if !tail.iter().any(|message| message.id == run.message_id) {
             // So long a run: what it was asked always stays.
@@ -97,13 +112,15 @@ impl Engine {
         }
         let ledger = ledger::of_run(tx, lease.run).await?;
         let loaded = assistant::load_again(tx, &self.inner.parts, &run).await?;
-        Ok(Found { run, hidden: locked.hidden, state, ledger, tail, loaded, begun })
+        let rules = Rules::load(tx, &run.agent).await?;
+        let foreign = messages::hold_foreign_text(tx, thread).await?;
+        Ok(Found { run, hidden: locked.hidden, state, ledger, tail, loaded, rules, foreign, events })
     }
 
     async fn work_on(&self, hold: Hold, found: Found) -> Result<(), StoreError> {
-        let Found { run, hidden, state, ledger, tail, loaded, begun: _ } = found;
+        let Found { run, hidden, state, ledger, tail, loaded, rules, foreign, events: _ } = found;
         let tail: Vec<Arc<Message>> = tail.into_iter().map(Arc::new).collect();
-        let read_foreign_text = prompt::holds_foreign_text(&tail);
+        let read_foreign_text = foreign || prompt::holds_foreign_text(&tail);
         let event = match state.phase {
             _ if !loaded.is_active => {
                 let (code, message) = RIGHTS_LOST;
@@ -123,6 +140,7 @@ impl Engine {
             request: serde_json::from_value(run.request).unwrap_or_default(),
         };
         let mut driver = Driver::new(self.clone(), context, assistant, state, tail, hold.bell());
+        driver.rules = rules;
         driver.provider_ids = provider_ids(&driver.tail);
         driver.calls = ledger.into_iter().map(|row| (row.id, row)).collect();
         // A decision or a cancel may have come while nobody worked on the run.
@@ -131,6 +149,16 @@ impl Engine {
         driver.start(hold, events, None);
         Ok(())
     }
+}
+
+/// Takes back what the worker before this one asked: the calls that would hear the answer are gone.
+async fn take_back(tx: &mut Tx, run: &Run) -> Result<Vec<Event>, StoreError> {
+    let mut events = Vec::new();
+    for (question_id, tool_call_id) in questions::withdraw(tx, run.id, None).await? {
+        let action = QuestionState::Withdrawn.as_str().to_owned();
+        events.push(announce(tx, run, EventBody::QuestionAnswered { question_id, tool_call_id, action }).await?);
+    }
+    Ok(events)
 }
 
 pub(super) fn recorded(ledger: &[LedgerRow]) -> Vec<(adjutant_core::ids::ToolCallId, Recorded)> {

@@ -51,6 +51,34 @@ pub struct RunRequest {
     pub temperature: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_output_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Mode::is_queue")]
+    pub mode: Mode,
+}
+
+/// What becomes of a message that is sent while a run is going in its thread.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// It waits for its turn.
+    #[default]
+    Queue,
+    /// It joins the run before its next model call; when there is none, it waits for its turn.
+    Steer,
+}
+
+impl Mode {
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "queue" => Some(Self::Queue),
+            "steer" => Some(Self::Steer),
+            _ => None,
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+    fn is_queue(&self) -> bool {
+        *self == Self::Queue
+    }
 }
 
 /// The person's message that a new one stands beside, in a branch of its own.

@@ -24,6 +24,7 @@ use super::assistant::{self, RIGHTS_LOST};
 use super::commit::{self, event_row};
 use super::driver::{Context, Driver};
 use super::hold::Hold;
+use super::rules::Rules;
 use super::submission::{Accepted, Edited, Submission, SubmitError, Target, TryAgain};
 use crate::engine::Engine;
 use crate::events::event::{Event, EventBody};
@@ -233,14 +234,15 @@ impl Engine {
                 agent: AGENT.to_owned(),
                 request: submission.request.clone(),
             };
-            let begun = MachineEvent::Begun { read_foreign_text: prompt::holds_foreign_text(&tail) };
+            let read_foreign_text =
+                prompt::holds_foreign_text(&tail) || messages::hold_foreign_text(tx, thread).await?;
+            let begun = MachineEvent::Begun { read_foreign_text };
+            let rules = Rules::load(tx, AGENT).await?;
             let (gate, opened) = oneshot::channel();
             let hold = Hold::of(self, context.lease);
-            Driver::new(self.clone(), context, loaded.assistant, state, tail, hold.bell()).start(
-                hold,
-                vec![begun],
-                Some(opened),
-            );
+            let mut driver = Driver::new(self.clone(), context, loaded.assistant, state, tail, hold.bell());
+            driver.rules = rules;
+            driver.start(hold, vec![begun], Some(opened));
             Some(gate)
         };
         let accepted = Accepted { thread_id: thread, message_id: answered, run_id, seq, repeated: false };

@@ -15,8 +15,8 @@ use adjutant_core::prompt;
 use adjutant_core::run::state::Event as MachineEvent;
 use adjutant_core::tool::ToolSpec;
 use adjutant_store::error::StoreError;
+use adjutant_store::files;
 use adjutant_store::steps::ModelCallStep;
-use adjutant_store::{approvals, files};
 use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use tokio::sync::{Notify, oneshot};
@@ -24,6 +24,7 @@ use tokio::sync::{Notify, oneshot};
 use super::assistant::{self, Assistant, BrokenKey};
 use super::commit::Batch;
 use super::driver::Driver;
+use super::rules::Rules;
 use super::sent::Sent;
 use crate::events::event::EventBody;
 use crate::events::hub::Place;
@@ -253,8 +254,11 @@ impl Driver {
     fn model_request(&self, catalogue: &[ToolSpec], files: HashMap<FileId, Arc<FileContent>>) -> ModelRequest {
         let request = &self.context.request;
         let brought: HashSet<&str> = request.caller_tools.iter().map(|tool| tool.name.as_str()).collect();
-        let mut tools: Vec<ToolSpec> =
-            catalogue.iter().filter(|tool| !brought.contains(tool.name.as_str())).cloned().collect();
+        let mut tools: Vec<ToolSpec> = catalogue
+            .iter()
+            .filter(|tool| !brought.contains(tool.name.as_str()) && self.rules.offers(tool))
+            .cloned()
+            .collect();
         tools.extend(request.caller_tools.iter().cloned());
         ModelRequest {
             models: self.models(),
@@ -281,13 +285,10 @@ impl Driver {
     ) -> Result<MachineEvent, StoreError> {
         if !answer.calls.is_empty() {
             let agent = self.context.agent.as_str();
-            let allowed = self
-                .engine
-                .store()
-                .scoped(&self.context.scope.owner(), async |tx| approvals::allowed_always(tx, agent).await)
-                .await?;
-            self.allowed_always = allowed.into_iter().collect();
+            let owner = self.context.scope.owner();
+            self.rules = self.engine.store().scoped(&owner, async |tx| Rules::load(tx, agent).await).await?;
         }
+        let read_foreign_text = self.catalogue.as_ref().is_some_and(|known| self.rules.shows_foreign_text(known));
         let mut parts = Vec::new();
         let thought = |part: ThinkingPart| {
             let (signature, redacted) = (part.signature.map(without_nul), part.redacted.map(without_nul));
@@ -320,7 +321,7 @@ impl Driver {
         });
         batch.usage = answer.usage;
         batch.model = Some(answer.model);
-        Ok(MachineEvent::Answered { calls, usage: answer.usage, next_answer_id: MessageId::new() })
+        Ok(MachineEvent::Answered { calls, usage: answer.usage, next_answer_id: MessageId::new(), read_foreign_text })
     }
 
     fn failed(&self, error: ModelError, text: &str, started_at: DateTime<Utc>, batch: &mut Batch) -> MachineEvent {

@@ -38,11 +38,11 @@ fn twice() -> FakeModel {
     })
 }
 
-fn waiting(body: &EventBody) -> bool {
+pub(crate) fn waiting(body: &EventBody) -> bool {
     matches!(body, EventBody::RunState { state: RunStateName::Waiting, .. })
 }
 
-fn approval(bodies: &[EventBody]) -> adjutant_core::ids::ApprovalId {
+pub(crate) fn approval(bodies: &[EventBody]) -> adjutant_core::ids::ApprovalId {
     *approvals(bodies).first().expect("an approval was asked for")
 }
 

@@ -4,8 +4,12 @@
 adjutant_testkit::launcher!();
 
 mod consent;
+mod policies;
+mod proof_injection;
+mod questions;
 mod queue;
 mod recovery;
 mod rights;
+mod steer;
 mod submit;
 mod support;

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::Usage;
+use crate::run::consent::{Facts, Policy, Why};
 use crate::tool::Risk;
 
 fn begun() -> RunState {
@@ -12,12 +13,17 @@ fn begun() -> RunState {
 }
 
 fn server(risk: Risk, repeatable: bool) -> CallFacts {
-    CallFacts { id: ToolCallId::new(), target: CallTarget::Server { risk, repeatable, always_allowed: false } }
+    with_policy(Policy::Annotations, risk, repeatable)
+}
+
+fn with_policy(policy: Policy, risk: Risk, repeatable: bool) -> CallFacts {
+    let facts = Facts { policy, risk, stays_home: false, allowed_always: false, reaches_strangers: false };
+    CallFacts { id: ToolCallId::new(), target: CallTarget::Server { facts, repeatable } }
 }
 
 fn answered(state: RunState, calls: Vec<CallFacts>) -> (RunState, Vec<Effect>) {
     let usage = Usage { input_tokens: 10, output_tokens: 5, ..Usage::default() };
-    step(state, Event::Answered { calls, usage, next_answer_id: MessageId::new() })
+    step(state, Event::Answered { calls, usage, next_answer_id: MessageId::new(), read_foreign_text: false })
 }
 
 #[test]
@@ -46,12 +52,37 @@ fn after_foreign_text_a_tool_with_effects_asks() {
     let (state, _) = step(state, Event::Settled { call: first.id });
     let second = server(Risk::Effects, false);
     let (state, effects) = answered(state, vec![second.clone()]);
-    assert_eq!(effects, [Effect::AskApproval { call: second.id }, Effect::Wait]);
+    assert_eq!(effects, [Effect::AskApproval { call: second.id, why: Why::ForeignText }, Effect::Wait]);
     let decided = Event::Decided { call: second.id, allowed: false, reason: Some("not now".into()) };
     let (_, effects) = step(state, decided);
     let text = "the person denied this call: not now".to_owned();
     let denied = Effect::Settle { call: second.id, outcome: OutcomeKind::Denied, text };
     assert_eq!(effects, [denied, Effect::CallModel]);
+}
+
+#[test]
+fn what_joins_or_is_offered_can_be_foreign_text_too() {
+    let (joined, effects) = step(begun(), Event::Joined { read_foreign_text: true });
+    assert_eq!(effects, []);
+    let call = server(Risk::Effects, false);
+    let (_, effects) = answered(joined, vec![call.clone()]);
+    assert_eq!(effects, [Effect::AskApproval { call: call.id, why: Why::ForeignText }, Effect::Wait]);
+    let answer = Event::Answered {
+        calls: vec![call.clone()],
+        usage: Usage::default(),
+        next_answer_id: MessageId::new(),
+        read_foreign_text: true,
+    };
+    let (_, effects) = step(begun(), answer);
+    assert_eq!(effects, [Effect::AskApproval { call: call.id, why: Why::ForeignText }, Effect::Wait]);
+}
+
+#[test]
+fn a_tool_that_is_switched_off_is_told_to_the_model_and_never_runs() {
+    let call = with_policy(Policy::Deny, Risk::ReadOnly, true);
+    let (_, effects) = answered(begun(), vec![call.clone()]);
+    let refused = Effect::Settle { call: call.id, outcome: OutcomeKind::Denied, text: REFUSED.into() };
+    assert_eq!(effects, [refused, Effect::CallModel]);
 }
 
 #[test]
@@ -158,16 +189,18 @@ enum Move {
     Fail,
     SettleOne(u8),
     DecideOne(u8, bool),
+    Join(bool),
     Crash,
     Cancel,
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
     let one = prop_oneof![
-        4 => prop::collection::vec(0u8..5, 0..4).prop_map(Move::Answer),
+        4 => prop::collection::vec(0u8..8, 0..4).prop_map(Move::Answer),
         1 => Just(Move::Fail),
         6 => any::<u8>().prop_map(Move::SettleOne),
         3 => (any::<u8>(), any::<bool>()).prop_map(|(n, allowed)| Move::DecideOne(n, allowed)),
+        2 => any::<bool>().prop_map(Move::Join),
         2 => Just(Move::Crash),
         1 => Just(Move::Cancel),
     ];
@@ -180,6 +213,9 @@ fn facts(kind: u8) -> CallFacts {
         1 => server(Risk::Effects, false),
         2 => server(Risk::Destructive, false),
         3 => CallFacts { id: ToolCallId::new(), target: CallTarget::Caller },
+        5 => with_policy(Policy::Deny, Risk::Effects, false),
+        6 => with_policy(Policy::Ask, Risk::Effects, false),
+        7 => with_policy(Policy::Auto, Risk::Destructive, false),
         _ => CallFacts { id: ToolCallId::new(), target: CallTarget::Nothing { reason: "no such tool".into() } },
     }
 }
@@ -206,7 +242,12 @@ proptest! {
                             unsafe_calls.insert(call.id);
                         }
                     }
-                    Event::Answered { calls, usage: Usage::default(), next_answer_id: MessageId::new() }
+                    Event::Answered {
+                        calls,
+                        usage: Usage::default(),
+                        next_answer_id: MessageId::new(),
+                        read_foreign_text: false,
+                    }
                 }
                 Move::Fail => Event::ModelFailed { code: "x".into(), message: "y".into(), usage: Usage::default() },
                 Move::SettleOne(n) => {
@@ -223,18 +264,36 @@ proptest! {
                     saves = !allowed;
                     Event::Decided { call: call.id, allowed, reason: None }
                 }
+                Move::Join(foreign) => {
+                    if state.phase != Phase::Thinking { continue }
+                    Event::Joined { read_foreign_text: foreign }
+                }
                 Move::Crash => {
                     state = saved.clone();
                     Event::Recovered { ledger: ledger.clone(), read_foreign_text: false }
                 }
                 Move::Cancel => Event::CancelRequested,
             };
+            let read = state.read_foreign_text;
+            let denied: std::collections::HashSet<ToolCallId> = match &event {
+                Event::Answered { calls, .. } => calls
+                    .iter()
+                    .filter(|call| {
+                        matches!(call.target, CallTarget::Server { facts, .. } if facts.policy == Policy::Deny)
+                    })
+                    .map(|call| call.id)
+                    .collect(),
+                _ => std::collections::HashSet::new(),
+            };
+            let recovered = matches!(event, Event::Recovered { .. });
             let ended = matches!(state.phase, Phase::Finished { .. });
             let (after, effects) = step(state, event);
             prop_assert!(!ended || effects.is_empty(), "a finished run wants nothing");
+            prop_assert!(recovered || !read || after.read_foreign_text, "what was read is never unread");
             for effect in &effects {
                 match effect {
                     Effect::RunTool { call } => {
+                        prop_assert!(!denied.contains(call), "a tool that is switched off ran");
                         *sent.entry(*call).or_default() += 1;
                         for row in ledger.iter_mut().filter(|(id, _)| id == call) { row.1 = Recorded::Started; }
                     }
