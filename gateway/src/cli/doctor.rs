@@ -1,5 +1,8 @@
 //! `adjutant doctor`: looks at everything a server needs and changes nothing.
 
+mod people;
+mod settings;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -51,7 +54,7 @@ struct Check {
 }
 
 pub(super) async fn run(arguments: &Arguments, environment: &Environment) -> Result<ExitCode> {
-    let mut checks = Vec::new();
+    let mut checks = vec![settings::file(environment)];
     match Config::read(environment) {
         Ok(config) => {
             checks.push(check("settings", "settings", State::Ok, "all can be read".to_owned()));
@@ -95,6 +98,16 @@ async fn database_checks(config: &Config) -> Vec<Check> {
             let state = |passed| if passed { State::Ok } else { State::Failed };
             let mut checks: Vec<Check> =
                 found.into_iter().map(|found| check(AREA, found.name, state(found.passed), found.detail)).collect();
+            // Opening a database that is not up to date would change it.
+            if checks.iter().all(|check| check.state == State::Ok) {
+                match reached.open().await {
+                    Ok(store) => {
+                        checks.extend(people::checks(&store).await);
+                        store.close().await;
+                    }
+                    Err(error) => checks.push(check(AREA, "connection", State::Failed, super::sentence(&error))),
+                }
+            }
             if let Err(error) = reached.close().await {
                 checks.push(check(AREA, "embedded", State::Failed, super::sentence(&error)));
             }

@@ -111,6 +111,25 @@ async fn doctor_tells_programs_what_it_tells_people() {
         assert!(checks.iter().any(|check| check["name"] == name && check["state"] == "ok"), "{name}: {report:#}");
     }
     assert!(checks.iter().any(|check| check["area"] == "model" && check["state"] == "warning"));
+    let found = |area: &str, name: &str| {
+        let found = checks.iter().find(|check| check["area"] == area && check["name"] == name);
+        found.map(|check| format!("{}: {}", check["state"].as_str().unwrap(), check["detail"].as_str().unwrap()))
+    };
+    assert!(found("people", "users").unwrap().starts_with("ok: 1 active with 1 profiles, 0 disabled"), "{report:#}");
+    assert!(found("mcp", "servers of users").unwrap().starts_with("ok: 0 that people added"), "{report:#}");
+    assert!(found("settings", "file").unwrap().starts_with("ok: none; `adjutant init` makes "), "{report:#}");
+    assert!(found("credentials", "key").unwrap().starts_with("ok: "), "{report:#}");
+    let file = home.path().join("adjutant.toml");
+    std::fs::write(&file, "OPENAI_API_KEY = 'sk-hunter2hunter2'\n").unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let (code, stdout, _) = output(adjutant(&home, &["doctor"])).await;
+    assert_eq!(code, 0, "a warning is no failure: {stdout}");
+    assert!(stdout.contains("run chmod 600") && !stdout.contains("hunter2"), "{stdout}");
+    std::fs::write(&file, "LLM_MODELL = 'x'\n").unwrap();
+    let (code, stdout, _) = output(adjutant(&home, &["doctor"])).await;
+    assert_eq!(code, 1);
+    assert!(stdout.contains("did you mean LLM_MODEL?") && stdout.contains("line 1"), "{stdout}");
+    std::fs::remove_file(&file).unwrap();
     assert_eq!(report["limits"].as_array().unwrap().len(), adjutant_core::limits::TABLE.len());
 
     let mcp = r#"{"mcpServers": {"gone": {"type": "http", "url": "http://127.0.0.1:1/mcp"}}}"#;

@@ -282,3 +282,30 @@ async fn a_person_goes_from_thread_to_thread_and_a_mistyped_order_is_not_sent() 
     terminal.write("/quit\n");
     assert_eq!(terminal.end().await, Some(0));
 }
+
+#[tokio::test]
+async fn a_person_renames_a_thread_edits_a_message_and_has_it_answered_again() {
+    let house = House::new(|turn| Reply::text(&format!("You said: {}.", turn.last_user().trim()))).await;
+    let mut terminal = Terminal::open(&mut chat(house.server.address, &[]));
+    terminal.until("> ").await;
+    terminal.write("/retry\n");
+    terminal.until("there is no message in this thread yet").await;
+    terminal.write("one\n");
+    terminal.until("You said: one.").await;
+    terminal.until("> ").await;
+    terminal.write("/retry\n");
+    terminal.until("You said: one.").await;
+    terminal.until("> ").await;
+    terminal.write("/edit two\n");
+    terminal.until("You said: two.").await;
+    terminal.until("> ").await;
+    terminal.write("/rename Numbers\n");
+    terminal.until("this thread is called Numbers").await;
+    terminal.write("/threads\n");
+    terminal.until("Numbers (this one)").await;
+    let turns = house.provider.turns();
+    let users = |turn: &Turn| turn.messages().iter().filter(|message| message["role"] == "user").count();
+    assert_eq!(turns.iter().map(users).collect::<Vec<_>>(), [1, 1, 1], "an edit stands beside the old message");
+    terminal.write("/quit\n");
+    assert_eq!(terminal.end().await, Some(0));
+}

@@ -190,7 +190,15 @@ impl Conversation {
                 Vec::new()
             }
             "TEXT_MESSAGE_CONTENT" => self.content(event, offset.unwrap_or_default()),
-            "REASONING_MESSAGE_CONTENT" => vec![Show::Thought(owned(&event["delta"]))],
+            "REASONING_MESSAGE_START" => {
+                self.texts.entry(owned(&event["messageId"])).or_default().come.clear();
+                Vec::new()
+            }
+            "REASONING_MESSAGE_CONTENT" => {
+                let shows = self.content(event, offset.unwrap_or_default());
+                let thought = |show| if let Show::Text(text) = show { Show::Thought(text) } else { show };
+                shows.into_iter().map(thought).collect()
+            }
             "REASONING_MESSAGE_END" => vec![Show::EndOfText { partial: false }],
             "TEXT_MESSAGE_END" => vec![Show::EndOfText { partial: event["metadata"]["partial"] == true }],
             "TOOL_CALL_START" => {
@@ -369,6 +377,20 @@ mod tests {
         let other = [Show::EndOfText { partial: true }, Show::Text("Grüß Gott".to_owned())];
         conversation.apply(&start);
         assert_eq!(conversation.apply(&piece(0, "Grüß Gott")), other);
+    }
+
+    #[test]
+    fn what_is_thought_is_told_apart_from_what_is_said_and_not_shown_twice() {
+        let mut conversation = open();
+        let thought = |delta: &str, offset| {
+            let content = json!({"type": "REASONING_MESSAGE_CONTENT", "messageId": "t", "delta": delta});
+            event(None, Some(offset), &content)
+        };
+        let start = event(None, None, &json!({"type": "REASONING_MESSAGE_START", "messageId": "t"}));
+        assert_eq!(conversation.apply(&thought("Let me", 0)), [Show::Thought("Let me".to_owned())]);
+        assert_eq!(conversation.apply(&start), []);
+        assert_eq!(conversation.apply(&thought("Let me see", 0)), [Show::Thought(" see".to_owned())]);
+        assert_eq!(conversation.apply(&piece(0, "Yes")), [Show::Text("Yes".to_owned())]);
     }
 
     #[test]
