@@ -175,6 +175,7 @@ async fn every_route(town: &Town) {
             // Models belong to nobody.
             "/api/profiles/{name}" | "/v1/models/{id}" => continue,
             // Names, some of which need a body: below.
+            path if path.contains("{server}") => continue,
             path if path.contains("{name}") => continue,
             other => panic!("the matrix does not cover {other}"),
         };

@@ -112,7 +112,7 @@ impl Engine {
         }
         let ledger = ledger::of_run(tx, lease.run).await?;
         let loaded = assistant::load_again(tx, &self.inner.parts, &run).await?;
-        let rules = Rules::load(tx, &run.agent).await?;
+        let rules = Rules::to_offer(tx).await?;
         let foreign = messages::hold_foreign_text(tx, thread).await?;
         Ok(Found { run, hidden: locked.hidden, state, ledger, tail, loaded, rules, foreign, events })
     }

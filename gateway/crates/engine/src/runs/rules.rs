@@ -1,5 +1,5 @@
-//! What an owner decided about tools: policies, and what was allowed for good. Read when a run begins, and again for
-//! every answer of the model that asks for tools.
+//! What an owner decided about tools: policies, and what was allowed for good. The policies are read when a worker
+//! begins, because they say what the model may know of; all of it is read for every answer that asks for tools.
 
 use std::collections::HashMap;
 
@@ -22,7 +22,8 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    pub(super) async fn load(tx: &mut Tx, agent: &str) -> Result<Self, StoreError> {
+    /// The policies alone.
+    pub(super) async fn to_offer(tx: &mut Tx) -> Result<Self, StoreError> {
         let mut rules = Self::default();
         for row in policies::all(tx, limits::POLICIES).await? {
             match row.tool {
@@ -30,6 +31,11 @@ impl Rules {
                 None => drop(rules.servers.insert(row.server, row.policy)),
             }
         }
+        Ok(rules)
+    }
+
+    pub(super) async fn load(tx: &mut Tx, agent: &str) -> Result<Self, StoreError> {
+        let mut rules = Self::to_offer(tx).await?;
         for consent in consents::of_agent(tx, agent).await? {
             // Of an older consent nobody knows what was allowed: it is asked for again.
             if let Some(definition) = consent.definition {

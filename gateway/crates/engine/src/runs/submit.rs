@@ -237,7 +237,7 @@ impl Engine {
             let read_foreign_text =
                 prompt::holds_foreign_text(&tail) || messages::hold_foreign_text(tx, thread).await?;
             let begun = MachineEvent::Begun { read_foreign_text };
-            let rules = Rules::load(tx, AGENT).await?;
+            let rules = Rules::to_offer(tx).await?;
             let (gate, opened) = oneshot::channel();
             let hold = Hold::of(self, context.lease);
             let mut driver = Driver::new(self.clone(), context, loaded.assistant, state, tail, hold.bell());
