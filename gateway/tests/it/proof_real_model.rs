@@ -51,5 +51,13 @@ async fn proof_real_model_a_real_model_answers_through_the_whole_server() {
     println!("the real model said {said:?}, {usage}");
     assert!(said.contains("Paris"), "{said}");
     assert!(usage["inputTokens"].as_u64() > Some(100) && usage["outputTokens"].as_u64() > Some(0), "{usage}");
+
+    let document = home.path().join("trip.txt");
+    std::fs::write(&document, "The train to Lisbon leaves at nine o clock from platform four.").unwrap();
+    let arguments = ["--file", document.to_str().unwrap()];
+    let question = "From which platform does the train to Lisbon leave?";
+    let said = answer(&self::frames(&home, &server, &arguments, question).await);
+    println!("the real model said of a document {said:?}");
+    assert!(said.to_lowercase().contains("four"), "{said}");
     assert_eq!(server.terminate().await, 0);
 }

@@ -309,3 +309,38 @@ async fn a_person_renames_a_thread_edits_a_message_and_has_it_answered_again() {
     terminal.write("/quit\n");
     assert_eq!(terminal.end().await, Some(0));
 }
+
+#[tokio::test]
+async fn files_go_with_a_message_from_the_command_line_a_pipe_and_a_terminal_and_messages_are_found() {
+    let house = House::new(|turn| Reply::text(&format!("I read: {}.", turn.last_user().replace('\n', " ")))).await;
+    let address = house.server.address;
+    let folder = super::binary::Home::new();
+    let path = folder.path().join("trip.txt");
+    std::fs::write(&path, "The train leaves from platform four.").unwrap();
+    let path = path.to_str().unwrap();
+    let output = chat(address, &["--file", path, "which platform?"]).stdin(Stdio::null()).output().await.unwrap();
+    let (code, said, talk) = told(&output);
+    assert_eq!((code, talk), (Some(0), ""), "{said}");
+    assert!(said.contains("platform four") && said.contains("which platform?"), "{said}");
+    let output = piped(address, &["summarise this"], "piped words about a lighthouse").await;
+    let (code, said, talk) = told(&output);
+    assert_eq!((code, talk), (Some(0), ""), "{said}");
+    assert!(said.contains("lighthouse") && said.contains("summarise this"), "{said}");
+
+    let mut terminal = Terminal::open(&mut chat(address, &["--new"]));
+    terminal.until("> ").await;
+    terminal.write("/file /nowhere/trip.txt\n");
+    terminal.until("cannot be read").await;
+    terminal.write(&format!("/file {path}\n"));
+    terminal.until("goes with the next message: trip.txt").await;
+    terminal.write("where from, by the quay?\n");
+    terminal.until("platform four").await;
+    terminal.until("> ").await;
+    terminal.write("/search quay\n");
+    terminal.until("quay").await;
+    terminal.until("/open N goes on in the thread").await;
+    terminal.write("/search zeppelin\n");
+    terminal.until("nothing was found").await;
+    terminal.write("/quit\n");
+    assert_eq!(terminal.end().await, Some(0));
+}

@@ -317,7 +317,7 @@ pub(super) fn said(content: &Value) -> String {
         Value::Array(parts) => {
             let texts: String = parts.iter().filter_map(|part| part["text"].as_str()).collect();
             let named = |part: &Value| part["name"].as_str().or(part["metadata"]["name"].as_str()).map(str::to_owned);
-            let files = parts.iter().filter(|part| part["type"] != "text").filter_map(named);
+            let files = parts.iter().filter(|part| part["text"].is_null()).filter_map(named);
             files.fold(texts, |said, name| format!("{said} [{name}]"))
         }
         _ => String::new(),

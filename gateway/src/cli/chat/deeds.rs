@@ -109,8 +109,8 @@ impl Talk {
             self.screen.note("nothing was found");
         }
         for (number, found) in (1..).zip(&found) {
-            let text = found["snippet"].as_str().map_or_else(|| said(&found["content"]), str::to_owned);
-            let title = found["title"].as_str().unwrap_or("untitled");
+            let text = said(&found["snippet"]);
+            let title = found["threadTitle"].as_str().unwrap_or("untitled");
             self.screen.entry(&format!("{number:>2}"), &format!("{title}: {text}"));
         }
         if !found.is_empty() {

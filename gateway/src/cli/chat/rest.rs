@@ -43,7 +43,7 @@ impl Rest {
         self.send(self.request(Method::PATCH, &path).json(&json!({"title": title}))).await.map(drop)
     }
 
-    /// Messages that hold these words, best first.
+    /// Messages that hold these words, newest first.
     pub(super) async fn search(&self, words: &str) -> Result<Vec<Value>, String> {
         let query: String = url::form_urlencoded::Serializer::new(String::new()).append_pair("q", words).finish();
         let list = self.call(Method::GET, &format!("/api/search?{query}&limit=20")).await?;
