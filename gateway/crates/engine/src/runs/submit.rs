@@ -234,8 +234,8 @@ impl Engine {
                 agent: AGENT.to_owned(),
                 request: submission.request.clone(),
             };
-            let read_foreign_text =
-                prompt::holds_foreign_text(&tail) || messages::hold_foreign_text(tx, thread).await?;
+            let read_foreign_text = prompt::holds_foreign_text(&tail)
+                || (parent.is_some() && messages::hold_foreign_text(tx, thread).await?);
             let begun = MachineEvent::Begun { read_foreign_text };
             let rules = Rules::to_offer(tx).await?;
             let (gate, opened) = oneshot::channel();
