@@ -185,15 +185,11 @@ impl Conversation {
                 self.going.retain(|going| *going != run);
                 vec![Show::Failed { run, code: owned(&event["code"]), message: owned(&event["message"]) }]
             }
-            "TEXT_MESSAGE_START" => {
+            "TEXT_MESSAGE_START" | "REASONING_MESSAGE_START" => {
                 self.texts.entry(owned(&event["messageId"])).or_default().come.clear();
                 Vec::new()
             }
             "TEXT_MESSAGE_CONTENT" => self.content(event, offset.unwrap_or_default()),
-            "REASONING_MESSAGE_START" => {
-                self.texts.entry(owned(&event["messageId"])).or_default().come.clear();
-                Vec::new()
-            }
             "REASONING_MESSAGE_CONTENT" => {
                 let shows = self.content(event, offset.unwrap_or_default());
                 let thought = |show| if let Show::Text(text) = show { Show::Thought(text) } else { show };
