@@ -10,7 +10,7 @@ use adjutant_mcp::directory::parse_header;
 use adjutant_mcp::egress::{Network, parse_url};
 use adjutant_store::error::StoreError;
 use adjutant_store::mcp_servers::{McpServer, ServerDraft};
-use adjutant_store::{approvals, mcp_servers, tool_pins};
+use adjutant_store::{approvals, mcp_servers, policies, tool_pins};
 use axum::Json;
 use axum::extract::{Request, State};
 use chrono::{DateTime, Utc};
@@ -211,6 +211,7 @@ pub(super) async fn change(
                 // Another address is another server, whatever its name.
                 tool_pins::forget(tx, &name).await?;
                 approvals::forget_server(tx, &name).await?;
+                policies::forget_server(tx, &name).await?;
             }
             Ok(Ok(mcp_servers::update(tx, &name, &draft).await?))
         })
@@ -233,7 +234,8 @@ pub(super) async fn remove(
         .scoped(&owner, async |tx| {
             mcp_servers::delete(tx, &name).await?;
             tool_pins::forget(tx, &name).await?;
-            approvals::forget_server(tx, &name).await
+            approvals::forget_server(tx, &name).await?;
+            policies::forget_server(tx, &name).await
         })
         .await?;
     app.bridges().refresh(&owner).await;

@@ -176,8 +176,6 @@ async fn users_and_profiles_see_their_own_and_only_a_key_for_all_changes_what_ho
     server.key("anna", "home", Role::Personal).await;
     let anna = Caller { server: &server, key: &all, profile: None };
     let at_work = Caller { server: &server, key: &work, profile: None };
-    let home = anna.request("PUT", "/api/profiles/home").json(&json!({}));
-    assert_eq!(answer(home).await.status, 201);
     let elsewhere = Caller { server: &server, key: &all, profile: Some("home") };
     let ben = Caller { server: &server, key: &ben, profile: None };
     let token = |text: &str| json!({"token": format!("{text}-0123456789"), "origin": "https://h.example"});

@@ -66,8 +66,12 @@ async fn a_server_is_added_tested_changed_and_removed() {
     assert_eq!(town.server.get("/api/servers", &town.work).await.body["items"], json!([]));
     town.server.get("/api/servers/mine", &town.work).await.is_problem(404, "not_found", "another profile");
 
+    let policy = town.ask("PUT", "/api/policies/mine", &town.personal, &json!({"policy": "auto"})).await;
+    assert_eq!(policy.status, 200, "{policy:?}");
     let removed = town.ask("DELETE", "/api/servers/mine", &town.personal, &Value::Null).await;
     assert_eq!(removed.status, 204);
+    let policies = town.server.get("/api/policies", &town.personal).await;
+    assert_eq!(policies.body["items"], json!([]), "the next server of that name is a new one");
     town.server.get("/api/servers/mine", &town.admin).await.is_problem(404, "not_found", "removed");
     town.server.stop().await;
 }

@@ -187,7 +187,8 @@ impl Transcript {
         let mut entries: Vec<(&String, Value)> = order.iter().map(|id| (id, self.entries[id].clone())).collect();
         // Which of the calls that run at once is settled first is chance: their results stand in the order of the calls,
         // whose ids grow.
-        for results in entries.chunk_by_mut(|(_, one), (_, next)| !one["result"].is_null() && !next["result"].is_null()) {
+        for results in entries.chunk_by_mut(|(_, one), (_, next)| !one["result"].is_null() && !next["result"].is_null())
+        {
             let places: Vec<Value> = results.iter().map(|(_, entry)| entry["place"].clone()).collect();
             results.sort_by_key(|(_, entry)| text(&entry["result"]["toolCallId"]).to_owned());
             for ((_, entry), place) in results.iter_mut().zip(places) {

@@ -75,6 +75,20 @@ pub async fn delete(tx: &mut Tx, server: &str, tool: Option<&str>) -> Result<(),
     if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::NotFound) }
 }
 
+/// Forgets what a person decided of a server and its tools: the next one of that name is a new one.
+pub async fn forget_server(tx: &mut Tx, server: &str) -> Result<(), StoreError> {
+    let owner = tx.owner().clone();
+    sqlx::query!(
+        "delete from tool_policies where user_id = $1 and profile = $2 and server = $3",
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        server,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
 struct Row {
     server: String,
     tool: String,

@@ -84,6 +84,7 @@ impl Column {
         match self.name.as_str() {
             "user_id" => format!("'{}'", owner.user),
             "profile" => format!("'{}'", owner.profile),
+            "currency" => "'EUR'".to_owned(),
             _ => self.allowed.as_ref().map_or_else(|| literal(&self.kind, number), |text| format!("'{text}'")),
         }
     }
