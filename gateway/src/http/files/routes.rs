@@ -106,7 +106,7 @@ pub(in crate::http) async fn get(
     get,
     path = "/api/files/{id}/content",
     params(("id" = FileId, Path)),
-    responses((status = 200, description = "its bytes", content_type = "application/octet-stream"))
+    responses((status = 200, description = "its bytes", content_type = "*/*"))
 )]
 pub(in crate::http) async fn content(
     State(app): State<App>,
