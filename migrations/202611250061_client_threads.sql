@@ -16,4 +16,4 @@ alter table client_threads force row level security;
 create policy own on client_threads
     using (user_id = app_user() and profile = app_profile())
     with check (user_id = app_user() and profile = app_profile());
-grant select, insert, delete on client_threads to adjutant_app;
+grant select, insert, update, delete on client_threads to adjutant_app;
