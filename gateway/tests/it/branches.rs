@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::server::{Answer, KEY, answer};
-use super::ws_support::{Client, House, ends_run, is, is_custom};
+use super::ws_support::{Client, House, acks, ends_run, is, is_custom};
 use super::ws_transcript::Transcript;
 
 fn echo(turn: &Turn) -> Reply {
@@ -103,7 +103,7 @@ async fn only_messages_of_the_person_that_have_their_place_can_be_edited() {
     client.say(Some(&thread), "c2", "hold").await;
     client.until(|frame| is(frame, "TEXT_MESSAGE_CONTENT")).await;
     client.say(Some(&thread), "c3", "waits").await;
-    let waits = client.until(|frame| frame["type"] == "ack").await.pop().unwrap();
+    let waits = client.until(acks("c3")).await.pop().unwrap();
     for (edited, status, code) in [
         (answer, 404, "message_not_found"),
         (json!(MessageId::new()), 404, "message_not_found"),
@@ -159,14 +159,14 @@ async fn a_further_answer_waits_for_the_run_that_is_going() {
     let first = said(&mut client, None, "c1", "one").await;
     let thread = first["threadId"].as_str().unwrap().to_owned();
     client.say(Some(&thread), "c2", "hold").await;
-    let held = client.until(|frame| is(frame, "TEXT_MESSAGE_CONTENT")).await;
+    let held = client.until_all(&[&|frame| is(frame, "TEXT_MESSAGE_CONTENT"), &acks("c2")]).await;
     let held = held.iter().find(|frame| frame["type"] == "ack").unwrap()["runId"].clone();
     client
         .send(
             json!({"type": "run.retry", "clientMessageId": "r1", "threadId": thread, "messageId": first["messageId"]}),
         )
         .await;
-    let frames = client.until(|frame| frame["type"] == "ack").await;
+    let frames = client.until_all(&[&|frame| is(frame, "RUN_STARTED"), &acks("r1")]).await;
     let started = frames.iter().find(|frame| is(frame, "RUN_STARTED")).unwrap();
     assert_eq!(started["event"]["input"]["forwardedProps"], json!({"answers": first["messageId"]}));
     assert_eq!(started["event"]["input"]["messages"], json!([]));

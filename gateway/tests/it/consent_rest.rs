@@ -9,7 +9,7 @@ use adjutant_testkit::provider::{Reply, Turn};
 use serde_json::{Value, json};
 
 use super::server::{Answer, KEY, TestServer, answer, profile};
-use super::ws_support::{House, ends_run, is_custom, text_of};
+use super::ws_support::{House, acks, ends_run, is_custom, text_of};
 
 /// A call that asks after the run has read something.
 fn effect(turn: &Turn) -> Reply {
@@ -179,7 +179,7 @@ async fn a_message_that_steers_joins_the_run_that_waits() {
     let thread = frames.last().unwrap()["threadId"].clone();
     let steer = json!({"type": "run.submit", "clientMessageId": "b", "threadId": thread, "content": "and bread", "mode": "steer"});
     client.send(steer.clone()).await;
-    let ack = client.until(|frame| frame["type"] == "ack").await.pop().unwrap();
+    let ack = client.until(acks("b")).await.pop().unwrap();
     let open = pending(&house.server, "approvals").await;
     let path = format!("/api/approvals/{}", open[0]["id"].as_str().unwrap());
     send(&house.server, "POST", &path, &json!({"decision": "once"})).await;

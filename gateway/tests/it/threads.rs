@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::server::{Answer, KEY, answer};
-use super::ws_support::{Client, House, ends_run, is, is_custom};
+use super::ws_support::{Client, House, acks, ends_run, is, is_custom};
 use super::ws_transcript::Transcript;
 
 fn script(turn: &Turn) -> Reply {
@@ -131,8 +131,9 @@ async fn deleting_a_thread_ends_what_goes_on_in_it() {
         let frames = client.until(begun).await;
         let frame = frames.last().unwrap();
         let id = frame["threadId"].as_str().unwrap().to_owned();
-        client.say(Some(&id), &format!("{said} behind"), "waits for its turn").await;
-        client.until(|frame| frame["type"] == "ack").await;
+        let behind = format!("{said} behind");
+        client.say(Some(&id), &behind, "waits for its turn").await;
+        client.until(acks(&behind)).await;
         runs.push((id, frame["runId"].as_str().unwrap().to_owned()));
     }
     for (id, run) in runs {

@@ -7,7 +7,7 @@ use adjutant_testkit::provider::{Piece, Reply, Turn};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use super::ws_support::{House, ends_run, is, is_custom, text_of};
+use super::ws_support::{House, acks, ends_run, is, is_custom, text_of};
 use super::ws_transcript::renamed;
 
 fn words(pieces: &[&str]) -> Reply {
@@ -36,7 +36,7 @@ async fn a_message_is_acknowledged_and_answered_event_by_event() {
     let house = House::new(greeting).await;
     let mut client = house.owner().await;
     client.say(None, "first", "hello").await;
-    let mut frames = client.until(ends_run).await;
+    let mut frames = client.until_all(&[&ends_run, &acks("first")]).await;
     let ack = frames.remove(frames.iter().position(|frame| frame["type"] == "ack").unwrap());
     let mut names = HashMap::new();
     let all: Vec<Value> = std::iter::once(&ack).chain(&frames).map(|frame| renamed(frame, &mut names)).collect();

@@ -173,6 +173,18 @@ impl Client {
         }
     }
 
+    /// Frames up to where each of these has been seen: replies and events come beside each other, in either order.
+    pub(crate) async fn until_all(&mut self, wanted: &[&dyn Fn(&Value) -> bool]) -> Vec<Value> {
+        let mut missing = wanted.to_vec();
+        let mut frames = Vec::new();
+        while !missing.is_empty() {
+            let frame = self.next().await;
+            missing.retain(|fits| !fits(&frame));
+            frames.push(frame);
+        }
+        frames
+    }
+
     /// The next error.
     pub(crate) async fn error(&mut self) -> Value {
         self.until(|frame| frame["type"] == "error").await.pop().unwrap()
@@ -212,6 +224,11 @@ impl Client {
 /// Whether the frame is an AG-UI event of this type.
 pub(crate) fn is(frame: &Value, kind: &str) -> bool {
     frame["event"]["type"] == kind
+}
+
+/// Whether the frame acknowledges the message or request with this `clientMessageId`.
+pub(crate) fn acks(id: &str) -> impl Fn(&Value) -> bool {
+    move |frame| frame["type"] == "ack" && frame["clientMessageId"] == id
 }
 
 pub(crate) fn ends_run(frame: &Value) -> bool {
