@@ -48,6 +48,17 @@ struct RawPrice {
     output: String,
     cache_read: Option<String>,
     cache_write: Option<String>,
+    long: Option<RawLong>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLong {
+    over_tokens: u64,
+    input: String,
+    output: String,
+    cache_read: Option<String>,
+    cache_write: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -60,10 +71,17 @@ struct List {
     models: Vec<Price>,
 }
 
-/// Micro-units per million tokens.
 #[derive(Debug, Clone)]
 struct Price {
     name: String,
+    rates: Rates,
+    /// Those of a whole call whose prompt has more tokens than this.
+    long: Option<(u64, Rates)>,
+}
+
+/// Micro-units per million tokens.
+#[derive(Debug, Clone, Copy)]
+struct Rates {
     input: u64,
     output: u64,
     cache_read: Option<u64>,
@@ -117,16 +135,7 @@ impl Prices {
         let mut lists = self.0.iter().filter(|list| list.provider == provider && list.is_for(origin));
         let (list, price) =
             lists.find_map(|list| Some((list, list.models.iter().find(|price| price.is_for(model))?)))?;
-        let plain = usage.input_tokens.checked_sub(usage.cached_input_tokens)?.checked_sub(usage.cache_write_tokens)?;
-        // Where writing has no price of its own it is read like anything else.
-        let written = price.cache_write.unwrap_or(price.input);
-        let mut micros = u128::from(plain) * u128::from(price.input);
-        micros += u128::from(usage.cache_write_tokens) * u128::from(written);
-        micros += u128::from(usage.output_tokens) * u128::from(price.output);
-        if usage.cached_input_tokens > 0 {
-            micros += u128::from(usage.cached_input_tokens) * u128::from(price.cache_read?);
-        }
-        let micros = u64::try_from(micros.div_ceil(u128::from(MILLION))).ok()?;
+        let micros = price.rates(usage).micros(usage)?;
         Some(Cost { micros, currency: list.currency })
     }
 }
@@ -148,6 +157,34 @@ impl Price {
         let is_date = digits == 8 && suffix.bytes().all(|c| c.is_ascii_digit() || c == b'-');
         suffix == "latest" || is_date
     }
+
+    fn rates(&self, usage: Usage) -> Rates {
+        self.long.filter(|(over, _)| usage.input_tokens > *over).map_or(self.rates, |(_, rates)| rates)
+    }
+}
+
+impl Rates {
+    fn parse(input: &str, output: &str, read: Option<&str>, write: Option<&str>) -> Result<Self, PriceError> {
+        Ok(Self {
+            input: micros(input)?,
+            output: micros(output)?,
+            cache_read: read.map(micros).transpose()?,
+            cache_write: write.map(micros).transpose()?,
+        })
+    }
+
+    fn micros(self, usage: Usage) -> Option<u64> {
+        let plain = usage.input_tokens.checked_sub(usage.cached_input_tokens)?.checked_sub(usage.cache_write_tokens)?;
+        // Where writing has no price of its own it is read like anything else.
+        let written = self.cache_write.unwrap_or(self.input);
+        let mut micros = u128::from(plain) * u128::from(self.input);
+        micros += u128::from(usage.cache_write_tokens) * u128::from(written);
+        micros += u128::from(usage.output_tokens) * u128::from(self.output);
+        if usage.cached_input_tokens > 0 {
+            micros += u128::from(usage.cached_input_tokens) * u128::from(self.cache_read?);
+        }
+        u64::try_from(micros.div_ceil(u128::from(MILLION))).ok()
+    }
 }
 
 impl TryFrom<RawList> for List {
@@ -155,13 +192,12 @@ impl TryFrom<RawList> for List {
 
     fn try_from(raw: RawList) -> Result<Self, PriceError> {
         let price = |raw: RawPrice| {
-            Ok(Price {
-                name: raw.name,
-                input: micros(&raw.input)?,
-                output: micros(&raw.output)?,
-                cache_read: raw.cache_read.as_deref().map(micros).transpose()?,
-                cache_write: raw.cache_write.as_deref().map(micros).transpose()?,
-            })
+            let rates = Rates::parse(&raw.input, &raw.output, raw.cache_read.as_deref(), raw.cache_write.as_deref())?;
+            let long = raw.long.map(|long| {
+                let (read, write) = (long.cache_read.as_deref(), long.cache_write.as_deref());
+                Ok((long.over_tokens, Rates::parse(&long.input, &long.output, read, write)?))
+            });
+            Ok(Price { name: raw.name, rates, long: long.transpose()? })
         };
         Ok(Self {
             provider: Provider::parse(&raw.name).ok_or(PriceError::Provider(raw.name))?,
@@ -238,6 +274,31 @@ mod tests {
     }
 
     #[test]
+    fn a_long_prompt_has_prices_of_its_own_for_the_whole_call() {
+        let of = |model, usage| cost(Provider::OpenAi, "https://api.openai.com", model, usage);
+        assert_eq!(of("gpt-6.1-terra", tokens(72_000, 200_000, 0, 1_000)), Some(72_000 + 10_000 + 5_000));
+        assert_eq!(of("gpt-6.1-terra", tokens(72_001, 200_000, 0, 1_000)), Some(144_002 + 20_000 + 7_500));
+        assert_eq!(of("gpt-5.1", tokens(300_000, 0, 0, 0)), Some(375_000));
+        let haiku = |usage| cost(Provider::Anthropic, ANTHROPIC, "claude-haiku-5-5", usage);
+        assert_eq!(haiku(tokens(0, 0, 100_000, 0)), Some(12_500));
+        assert_eq!(haiku(tokens(0, 1, 100_000, 0)), Some(62_501));
+    }
+
+    #[test]
+    fn each_shipped_list_says_of_which_day_it_is_and_from_where() {
+        let told = Prices::shipped().describe();
+        assert_eq!(told.len(), 3, "{told:?}");
+        for list in Prices::shipped().0 {
+            assert!(list.date >= NaiveDate::from_ymd_opt(2026, 10, 1).unwrap(), "{list:?}");
+            assert!(list.source.starts_with("https://") || list.source == "own hardware", "{list:?}");
+            let mut names: Vec<_> = list.models.iter().map(|price| &price.name).collect();
+            names.sort();
+            names.dedup();
+            assert_eq!(names.len(), list.models.len(), "a model has two prices");
+        }
+    }
+
+    #[test]
     fn what_nobody_told_the_price_of_costs_an_unknown_sum() {
         let usage = tokens(1_000, 0, 0, 1_000);
         for (provider, origin, model) in [
@@ -264,7 +325,7 @@ mod tests {
         let usage = tokens(1_000_000, 0, 0, 0);
         let anthropic = |model| cost(Provider::Anthropic, ANTHROPIC, model, usage);
         assert_eq!(anthropic("claude-sonnet-4-5-20250929"), Some(3_000_000));
-        assert_eq!(anthropic("claude-3-5-haiku-latest"), Some(800_000));
+        assert_eq!(anthropic("claude-haiku-4-5-latest"), Some(1_000_000));
         assert_eq!(cost(Provider::OpenAi, "https://api.openai.com", "gpt-5-mini-2025-08-07", usage), Some(250_000));
     }
 
