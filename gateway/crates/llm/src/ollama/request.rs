@@ -45,7 +45,11 @@ fn chat_messages(
     match message.role {
         Role::System => filled(joined_text(&message.parts)).map(ChatMessage::system).into_iter().collect(),
         Role::User => {
-            let content = wire::user_content(message, request, reader);
+            let is_text = |part: &ContentPart| matches!(part, ContentPart::Text(_));
+            let (texts, mut content): (Vec<ContentPart>, Vec<ContentPart>) =
+                wire::user_content(message, request, reader).into_iter().partition(is_text);
+            // The format has one text per message: the client crate would leave nothing between several.
+            content.extend(MessageContent::from_parts(texts).into_joined_texts().map(ContentPart::Text));
             vec![ChatMessage::user(MessageContent::from_parts(content))]
         }
         Role::Assistant => {
