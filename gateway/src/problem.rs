@@ -165,8 +165,8 @@ impl From<&SubmitError> for Problem {
                 Self::new(StatusCode::CONFLICT, "message_queued", detail)
             }
             SubmitError::NoFile => Self::new(StatusCode::NOT_FOUND, "file_not_found", "there is no such file"),
-            SubmitError::ModelNotAllowed => {
-                let detail = "this model may not be asked here: leave `model` out, or name one that is set up";
+            SubmitError::ModelNotAllowed(why) => {
+                let detail = format!("this model may not be asked here, others may: {why}");
                 Self::new(StatusCode::FORBIDDEN, "model_not_allowed", detail)
             }
             SubmitError::QueueFull => {

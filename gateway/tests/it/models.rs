@@ -168,3 +168,68 @@ async fn without_a_key_and_a_grant_every_door_refuses_and_nobody_is_asked() {
     assert_eq!(asked.load(Ordering::Relaxed), 0);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_named_model_that_may_not_be_asked_is_refused_at_every_door_and_nobody_is_asked() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let base_url = luck_model::model(move |_, _| {
+        count.fetch_add(1, Ordering::Relaxed);
+        luck_model::text("twelve")
+    })
+    .await;
+    // The operator has one provider, and nobody has a key of another.
+    let settings = [("LLM_PROVIDER", "openai"), ("LLM_MODEL", "m"), ("OPENAI_BASE_URL", base_url.as_str())];
+    let server = TestServer::start_with(&settings).await;
+    let mut client = Client::open(server.address, KEY).await;
+    client.say(None, "one", "hello").await;
+    let ended = client.until(ends_run).await.pop().unwrap();
+    let thread = ended["threadId"].as_str().unwrap().to_owned();
+    let messages = server.get(&format!("/api/threads/{thread}/messages"), KEY).await.body["items"].clone();
+    let post = async |path: String, body: Value| {
+        super::server::answer(server.request("POST", &path).bearer_auth(KEY).json(&body)).await
+    };
+
+    for (model, word) in
+        [("anthropic/claude-x", "llm_anthropic"), ("ollama/qwen3", "key"), ("openai/ ", "provider/model")]
+    {
+        let body = json!({"clientMessageId": "two", "content": "hello", "model": model, "threadId": thread});
+        let rest = post("/api/messages".to_owned(), body).await;
+        rest.is_problem(403, "model_not_allowed", model);
+        assert!(rest.body["detail"].as_str().unwrap().contains(word), "it says what to do: {rest:?}");
+        let body = json!({"clientMessageId": "two", "messageId": messages[0]["id"], "model": model});
+        let again = post(format!("/api/threads/{thread}/retry"), body).await;
+        again.is_problem(403, "model_not_allowed", model);
+
+        for frame in [
+            json!({"type": "run.submit", "clientMessageId": "two", "content": "hello", "model": model}),
+            json!({"type": "run.retry", "clientMessageId": "two", "threadId": thread, "messageId": messages[1]["id"], "model": model}),
+        ] {
+            client.send(frame).await;
+            let error = client.error().await;
+            assert_eq!((&error["code"], &error["clientMessageId"]), (&json!("model_not_allowed"), &json!("two")));
+        }
+        // At this door the agents are the models: no provider's model can be named.
+        let chat = json!({"model": model, "messages": [{"role": "user", "content": "hello"}]});
+        post("/v1/chat/completions".to_owned(), chat).await.is_refused(404, "model_not_found", model);
+    }
+    assert_eq!(server.get(&format!("/api/threads/{thread}/messages"), KEY).await.body["items"], messages);
+    assert_eq!(asked.load(Ordering::Relaxed), 1, "nothing was stored and nobody was asked");
+
+    // A profile that prefers such a model alone is refused at each door, and may name another.
+    let profile = json!({"models": ["anthropic/claude-x"]});
+    let request = server.request("PUT", "/api/profiles/personal").bearer_auth(KEY).json(&profile);
+    assert_eq!(super::server::answer(request).await.status, 200);
+    let body = json!({"clientMessageId": "three", "content": "hello"});
+    post("/api/messages".to_owned(), body).await.is_problem(403, "llm_key_required", "the profile's model");
+    client.say(None, "three", "hello").await;
+    assert_eq!(client.error().await["code"], "llm_key_required");
+    let chat = json!({"model": "cos", "messages": [{"role": "user", "content": "hello"}]});
+    post("/v1/chat/completions".to_owned(), chat).await.is_refused(403, "llm_key_required", "the profile's model");
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    let body = json!({"clientMessageId": "four", "content": "hello", "model": "openai/m"});
+    assert_eq!(post("/api/messages".to_owned(), body).await.status, 202);
+    client.until(ends_run).await;
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
+    server.stop().await;
+}

@@ -127,8 +127,9 @@ pub enum SubmitError {
     MessageQueued,
     #[error("no such file")]
     NoFile,
-    #[error("this model may not be asked")]
-    ModelNotAllowed,
+    /// Others may be. Holds a sentence that says why.
+    #[error("{0}")]
+    ModelNotAllowed(String),
     #[error("too many messages wait in this thread")]
     QueueFull,
     #[error("the key was revoked, or its user disabled")]

@@ -139,9 +139,11 @@ impl Engine {
         let loaded =
             self.store().scoped(&scope.owner(), async |tx| assistant::load(tx, parts, scope).await).await?.assistant;
         Ok(match loaded.plan(parts, named) {
-            Err(error) if error.kind == ModelErrorKind::NoKey => SubmitError::NoModelKey(error.message),
             // Others may be asked, but not the one that was named.
-            Err(_) if named.is_some() && loaded.plan(parts, None).is_ok() => SubmitError::ModelNotAllowed,
+            Err(error) if named.is_some() && loaded.plan(parts, None).is_ok() => {
+                SubmitError::ModelNotAllowed(error.message)
+            }
+            Err(error) if error.kind == ModelErrorKind::NoKey => SubmitError::NoModelKey(error.message),
             Err(_) => SubmitError::ModelNotConfigured,
             Ok(_) => SubmitError::NoModelKey("which models may be asked has just changed: send it again".to_owned()),
         })

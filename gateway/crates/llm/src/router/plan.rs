@@ -80,7 +80,7 @@ pub(crate) fn choose(
     }
     let default = setup.default_provider.or_else(|| keys.iter().find_map(|(_, provider, _)| *provider));
     let mut choices = Vec::new();
-    let mut missing = Vec::new();
+    let (mut missing, mut unknown) = (Vec::new(), Vec::new());
     if models.is_empty() {
         let operators = setup.small.iter().filter(|_| purpose == Purpose::Small).chain(&setup.chain);
         if keys.is_empty() {
@@ -96,12 +96,12 @@ pub(crate) fn choose(
         for text in models {
             match ModelName::parse(text, default) {
                 Some(name) => take(setup, access, name, &mut choices, &mut missing),
-                None => missing.push(format!("{} is no model that could be asked", shown(text))),
+                None => unknown.push(shown(text)),
             }
         }
     }
     choices.truncate(limits::MODEL_CHAIN);
-    if choices.is_empty() { Err(nobody(setup, access, &missing)) } else { Ok(choices) }
+    if choices.is_empty() { Err(nobody(setup, access, &missing, &unknown)) } else { Ok(choices) }
 }
 
 /// What a user's own keys pay for, where nobody chose.
@@ -144,9 +144,13 @@ fn take(setup: &Setup, access: &ModelAccess, name: ModelName, choices: &mut Vec<
     }
 }
 
-fn nobody(setup: &Setup, access: &ModelAccess, missing: &[String]) -> ModelError {
+fn nobody(setup: &Setup, access: &ModelAccess, missing: &[String], unknown: &[String]) -> ModelError {
     if access.keys.is_empty() && access.operator && setup.providers.is_empty() {
         return ModelError::new(ModelErrorKind::NotConfigured, ADVICE);
+    }
+    if let (true, Some(name)) = (missing.is_empty(), unknown.first()) {
+        let message = format!("'{name}' is no name of a model: write provider/model, as openai/gpt-5-mini");
+        return ModelError::new(ModelErrorKind::NoKey, message);
     }
     let why = match missing.first() {
         Some(why) => why.clone(),
