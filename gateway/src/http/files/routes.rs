@@ -49,11 +49,7 @@ pub(in crate::http) async fn upload(
     user: UserScope,
     request: Request,
 ) -> Result<(StatusCode, Json<FileView>), Problem> {
-    let waiting = tokio::time::timeout(limits::FILE_UPLOAD_WAIT, app.uploads().acquire()).await;
-    let Ok(Ok(_place)) = waiting else {
-        let detail = "too many files are uploaded at the moment; try again soon";
-        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_uploads", detail));
-    };
+    let _place = upload::place(app.uploads()).await?;
     let upload::Upload { name, content } = upload::read(request).await?;
     if content.is_empty() {
         return Err(Problem::bad_request("file_empty", "the file is empty"));

@@ -9,6 +9,7 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use multer::{Constraints, Multipart, SizeLimit};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::name;
 use crate::problem::Problem;
@@ -19,6 +20,17 @@ const FORM_BYTES: usize = 64 * 1024;
 pub(super) struct Upload {
     pub(super) name: String,
     pub(super) content: Vec<u8>,
+}
+
+/// A place among the uploads that are read at once, when there is one within [`limits::FILE_UPLOAD_WAIT`].
+pub(super) async fn place(places: &Semaphore) -> Result<SemaphorePermit<'_>, Problem> {
+    match tokio::time::timeout(limits::FILE_UPLOAD_WAIT, places.acquire()).await {
+        Ok(Ok(place)) => Ok(place),
+        Ok(Err(_)) | Err(_) => {
+            let detail = "too many files are uploaded at the moment; try again soon";
+            Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_uploads", detail))
+        }
+    }
 }
 
 /// Reads the file of a request, for at most [`limits::FILE_READ`].
@@ -89,4 +101,46 @@ async fn bare(request: Request) -> Result<Upload, Problem> {
         content.extend_from_slice(&chunk);
     }
     Ok(Upload { name, content })
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn never(kind: Option<&str>) -> Request {
+        let begun = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"--b\r\n"))]);
+        let mut request = Request::new(Body::from_stream(futures::StreamExt::chain(begun, futures::stream::pending())));
+        if let Some(kind) = kind {
+            request.headers_mut().insert(CONTENT_TYPE, kind.parse().unwrap());
+        }
+        request
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_does_not_come_is_given_up() {
+        for kind in [None, Some("multipart/form-data; boundary=b")] {
+            let begun = Instant::now();
+            let problem = read(never(kind)).await.err().unwrap();
+            assert_eq!((problem.status.as_u16(), problem.code), (408, "body_timeout"), "{kind:?}");
+            assert_eq!(begun.elapsed().as_secs(), limits::FILE_READ.as_secs());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upload_without_a_place_is_refused_in_time() {
+        let places = Semaphore::new(limits::FILE_UPLOADS);
+        let mut taken = Vec::new();
+        for _ in 0..limits::FILE_UPLOADS {
+            taken.push(place(&places).await.unwrap());
+        }
+        let begun = Instant::now();
+        let problem = place(&places).await.err().unwrap();
+        assert_eq!((problem.status.as_u16(), problem.code), (429, "too_many_uploads"));
+        assert_eq!(begun.elapsed().as_secs(), limits::FILE_UPLOAD_WAIT.as_secs());
+        taken.pop();
+        assert!(place(&places).await.is_ok());
+    }
 }
