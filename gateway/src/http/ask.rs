@@ -152,6 +152,7 @@ async fn whole(telling: &mut Telling) -> Result<String, Failure> {
     loop {
         match telling.step().await {
             Step::Text(piece) => text.push_str(&piece),
+            Step::Thought(_) => {}
             Step::End(_) => return Ok(text),
             Step::Failed(failure) => return Err(failure),
         }

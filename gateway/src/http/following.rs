@@ -18,6 +18,8 @@ use adjutant_store::error::StoreError;
 pub(super) enum Happened {
     /// The model writes.
     Piece(Delta),
+    /// The model thinks, before it writes.
+    Thought(Delta),
     Event(Event),
     /// The run goes on, but whoever listens cannot.
     Cut(Cut),
@@ -97,8 +99,8 @@ impl Following {
                 biased;
                 live = self.subscription.next() => match live {
                     Some(Live::Delta(delta)) => return Happened::Piece(delta),
-                    // What was thought comes with the committed answer.
-                    Some(Live::Thinking(_) | Live::Progress(_)) => {}
+                    Some(Live::Thinking(delta)) => return Happened::Thought(delta),
+                    Some(Live::Progress(_)) => {}
                     Some(Live::Durable { events, .. }) => self.take(events.iter().cloned()),
                     // A client that reads slowly, or a hint that was lost: the store has it all.
                     None => {

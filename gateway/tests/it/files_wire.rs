@@ -182,7 +182,8 @@ async fn an_edit_and_a_fork_carry_the_files_also_when_the_old_thread_is_gone() {
     let first = desk.say(&json!({"clientMessageId": "c1", "content": content})).await;
     let thread = first["threadId"].as_str().unwrap().to_owned();
 
-    let edited = json!({"clientMessageId": "c2", "threadId": thread, "editedId": first["messageId"], "content": "look"});
+    let edited =
+        json!({"clientMessageId": "c2", "threadId": thread, "editedId": first["messageId"], "content": "look"});
     desk.say(&edited).await;
     let said: Vec<Value> = desk.newest().of_user().into_iter().map(plain).collect();
     assert_eq!(said, [sent("anthropic/claude-x")], "the edited message has the files of the old one, once");
@@ -194,9 +195,10 @@ async fn an_edit_and_a_fork_carry_the_files_also_when_the_old_thread_is_gone() {
     let old = desk.server.request("DELETE", &format!("/api/threads/{thread}")).bearer_auth(KEY);
     assert!(answer(old).await.status < 300);
     let admin = desk.server.db.admin();
-    for aged in ["update threads set deleted_at = deleted_at - interval '31 days' where deleted_at is not null",
-        "update files set created_at = created_at - interval '2 days'"]
-    {
+    for aged in [
+        "update threads set deleted_at = deleted_at - interval '31 days' where deleted_at is not null",
+        "update files set created_at = created_at - interval '2 days'",
+    ] {
         sqlx::query(aged).execute(&admin).await.unwrap();
     }
     let purged = desk.server.app.engine().purge().await.unwrap();

@@ -186,7 +186,9 @@ fn ollama(says: &Says) -> Vec<Value> {
     if let Some((name, arguments)) = &says.call {
         lines.push(line(json!({"tool_calls": [{"function": {"name": name, "arguments": arguments}}]})));
     }
-    lines.push(json!({"model": "m", "message": {"role": "assistant", "content": ""}, "done": true, "done_reason": "stop",
-        "prompt_eval_count": 3, "eval_count": 9}));
+    lines.push(
+        json!({"model": "m", "message": {"role": "assistant", "content": ""}, "done": true, "done_reason": "stop",
+        "prompt_eval_count": 3, "eval_count": 9}),
+    );
     lines
 }

@@ -71,6 +71,8 @@ impl Telling {
             }
             match self.following.next().await {
                 Happened::Piece(delta) => self.piece(&delta),
+                // What was thought comes with the committed answer.
+                Happened::Thought(_) => {}
                 Happened::Event(event) => self.event(&event).await,
                 Happened::Cut(cut) => self.cut(cut),
             }

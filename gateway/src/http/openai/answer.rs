@@ -21,10 +21,12 @@ impl Head {
         Self { id: format!("chatcmpl-{run}"), created }
     }
 
-    pub(super) fn completion(&self, text: &str, calls: &[CallerCall], finish: &'static str, usage: Usage) -> String {
+    pub(super) fn completion(&self, said: Said<'_>, finish: &'static str, usage: Usage) -> String {
+        let Said { text, thought, calls } = said;
         let content = (calls.is_empty() || !text.is_empty()).then_some(text);
         let tool_calls = (!calls.is_empty()).then(|| calls.iter().map(|call| ToolCall::new(None, call)).collect());
-        let message = Message { role: "assistant", content, refusal: None, tool_calls };
+        let reasoning_content = (!thought.is_empty()).then_some(thought);
+        let message = Message { role: "assistant", content, refusal: None, reasoning_content, tool_calls };
         write(&Completion {
             id: &self.id,
             object: "chat.completion",
@@ -58,6 +60,14 @@ impl Head {
     }
 }
 
+/// What a whole answer says.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Said<'a> {
+    pub(super) text: &'a str,
+    pub(super) thought: &'a str,
+    pub(super) calls: &'a [CallerCall],
+}
+
 fn write(body: &impl Serialize) -> String {
     // None of these types can fail to be written.
     serde_json::to_string(body).unwrap_or_default()
@@ -86,6 +96,9 @@ struct Message<'a> {
     role: &'static str,
     content: Option<&'a str>,
     refusal: Option<()>,
+    /// What the model thought, where compatible servers put it; OpenAI's own tell nothing of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_calls: Option<Vec<ToolCall<'a>>>,
 }
@@ -117,16 +130,22 @@ pub(super) struct Piece<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     tool_calls: Option<[ToolCall<'a>; 1]>,
 }
 
 impl<'a> Piece<'a> {
     pub(super) fn role() -> Self {
-        Self { role: Some("assistant"), content: Some(""), tool_calls: None }
+        Self { role: Some("assistant"), content: Some(""), ..Self::default() }
     }
 
     pub(super) fn text(text: &'a str) -> Self {
         Self { content: Some(text), ..Self::default() }
+    }
+
+    pub(super) fn thought(thought: &'a str) -> Self {
+        Self { reasoning_content: Some(thought), ..Self::default() }
     }
 
     pub(super) fn call(index: usize, call: &'a CallerCall) -> Self {
@@ -201,7 +220,7 @@ mod tests {
     fn a_completion_has_openais_shape() {
         let run = RunId::new();
         let head = Head::of(run);
-        let whole = value(&head.completion("hi", &[], "stop", cost()));
+        let whole = value(&head.completion(Said { text: "hi", ..Said::default() }, "stop", cost()));
         let usage = json!({"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5,
             "prompt_tokens_details": {"cached_tokens": 1}});
         let message = json!({"role": "assistant", "content": "hi", "refusal": null});
@@ -220,7 +239,7 @@ mod tests {
         let wanted =
             json!({"id": waiting::shown(call.id), "type": "function", "function": {"name": "f", "arguments": "{}"}});
         let calls = [call];
-        let whole = value(&head.completion("", &calls, "tool_calls", cost()));
+        let whole = value(&head.completion(Said { calls: &calls, ..Said::default() }, "tool_calls", cost()));
         assert_eq!(
             whole["choices"][0]["message"],
             json!({"role": "assistant", "content": null, "refusal": null, "tool_calls": [wanted]})

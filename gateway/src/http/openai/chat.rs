@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 
-use super::answer::Head;
+use super::answer::{Head, Said};
 use super::failure::Failure;
 use super::headers::{self, Asked};
 use super::start::{self, Order};
@@ -35,16 +35,18 @@ pub async fn complete(State(app): State<App>, user: UserScope, request: Request)
 
 /// The answer in one piece.
 async fn whole(mut telling: Telling) -> Result<Response, Failure> {
-    let mut text = String::new();
+    let (mut text, mut thought) = (String::new(), String::new());
     let ending = loop {
         match telling.step().await {
             Step::Text(piece) => text.push_str(&piece),
+            Step::Thought(piece) => thought.push_str(&piece),
             Step::End(ending) => break ending,
             Step::Failed(failure) => return Err(failure),
         }
     };
     let (thread, run) = (telling.follower.place().thread, telling.follower.place().run);
-    let body = Head::of(run).completion(&text, &ending.calls, ending.finish, ending.usage.into());
+    let said = Said { text: &text, thought: &thought, calls: &ending.calls };
+    let body = Head::of(run).completion(said, ending.finish, ending.usage.into());
     let mut response = body.into_response();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers::name_run(response.headers_mut(), thread, run);

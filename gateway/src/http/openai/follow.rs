@@ -1,17 +1,20 @@
-//! One run as a response of this door is made of it: the text that its caller sees, and what ends it.
+//! One run as a response of this door is made of it: the text that its caller sees, what was thought before it, and
+//! what ends it.
 
 use adjutant_core::message::Role;
 use adjutant_core::model::Usage;
 use adjutant_engine::events::event::{Event, EventBody, FinishedOutcome, RunStateName};
 
 use super::failure::Failure;
-use super::visible::{Grown, Visible};
+use super::visible::{Grown, Thoughts, Visible};
 use crate::http::following::{Cut, Following, Happened, Place};
 
 /// What a response is made of.
 #[derive(Debug)]
 pub(super) enum Heard {
     Text(String),
+    /// What the model thinks; no part of the text.
+    Thought(String),
     /// The run waits for a person or for the caller; whether it still does is for the store to say.
     Waits,
     /// The tool of this name asks a person, which this door cannot.
@@ -26,11 +29,14 @@ pub(super) enum Heard {
 pub(super) struct Follower {
     following: Following,
     visible: Visible,
+    thoughts: Thoughts,
+    /// What the same event brought behind what was heard of it.
+    behind: Option<Heard>,
 }
 
 impl Follower {
     pub(super) fn new(following: Following) -> Self {
-        Self { following, visible: Visible::default() }
+        Self { following, visible: Visible::default(), thoughts: Thoughts::default(), behind: None }
     }
 
     pub(super) fn place(&self) -> &Place {
@@ -39,9 +45,13 @@ impl Follower {
 
     /// What comes next. May be dropped and called again; nothing is lost.
     pub(super) async fn next(&mut self) -> Heard {
+        if let Some(heard) = self.behind.take() {
+            return heard;
+        }
         loop {
             let heard = match self.following.next().await {
                 Happened::Piece(delta) => told(self.visible.piece(&delta)),
+                Happened::Thought(delta) => self.thoughts.piece(&delta).map(Heard::Thought),
                 Happened::Event(event) => self.read(&event),
                 Happened::Cut(Cut::Revoked) => Some(Heard::Cut(Failure::revoked())),
                 Happened::Cut(Cut::Stopping) => Some(Heard::Cut(Failure::stopping())),
@@ -57,7 +67,15 @@ impl Follower {
         match &event.body {
             EventBody::Answer => {
                 let answer = event.messages.iter().find(|message| message.role == Role::Assistant)?;
-                told(self.visible.answer(answer.id, &answer.text()))
+                let text = told(self.visible.answer(answer.id, &answer.text()));
+                // What of it was not heard while it was thought.
+                match self.thoughts.answer(answer) {
+                    Some(thought) => {
+                        self.behind = text;
+                        Some(Heard::Thought(thought))
+                    }
+                    None => text,
+                }
             }
             EventBody::RunState { state: RunStateName::Waiting, .. } => Some(Heard::Waits),
             EventBody::QuestionAsked { name, .. } => Some(Heard::Asks(name.clone())),

@@ -74,6 +74,7 @@ impl Writer {
     fn write(&mut self, step: Step) {
         match step {
             Step::Text(text) => self.ready.push_back(self.head.chunk(Piece::text(&text), None)),
+            Step::Thought(thought) => self.ready.push_back(self.head.chunk(Piece::thought(&thought), None)),
             Step::Failed(failure) => {
                 self.ready.push_back(failure.body());
                 self.is_over = true;

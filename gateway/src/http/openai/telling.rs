@@ -19,6 +19,8 @@ use crate::http::following::Place;
 #[derive(Debug)]
 pub(in crate::http) enum Step {
     Text(String),
+    /// What the model thinks, apart from the text.
+    Thought(String),
     End(Ending),
     Failed(Failure),
 }
@@ -61,13 +63,14 @@ impl Telling {
                 Some(Heard::Waits) => waiting_end(self.follower.place(), self.before).await,
                 Some(Heard::Asks(name)) => asking_end(self.follower.place(), name, self.before).await,
                 Some(Heard::Finished(usage)) => finished_end(self.follower.place(), less(*usage, self.before)).await,
-                Some(Heard::Text(_) | Heard::Failed(_) | Heard::Cut(_)) | None => Ok(None),
+                Some(Heard::Text(_) | Heard::Thought(_) | Heard::Failed(_) | Heard::Cut(_)) | None => Ok(None),
             };
             match (self.heard.take(), ending) {
                 (Some(Heard::Text(text)), _) => {
                     self.holds_text = true;
                     return Step::Text(text);
                 }
+                (Some(Heard::Thought(thought)), _) => return Step::Thought(thought),
                 (Some(Heard::Failed(failure)), _) => {
                     self.watch.release();
                     return Step::Failed(self.of_this_run(failure));

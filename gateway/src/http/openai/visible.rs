@@ -2,6 +2,7 @@
 //! line. A stream and a whole answer come to the same text.
 
 use adjutant_core::ids::MessageId;
+use adjutant_core::message::Message;
 use adjutant_engine::events::event::Delta;
 
 /// Between the answers of two model calls.
@@ -88,6 +89,47 @@ impl Visible {
     }
 }
 
+/// What the model thought before its answers, in the same way. It is told beside the text and is no part of it: where a
+/// call was repeated and something else was thought, what was told stays, and no more is told of that answer.
+#[derive(Debug, Default)]
+pub(in crate::http) struct Thoughts {
+    visible: Visible,
+    /// The answer of which no more is told.
+    given_up: Option<MessageId>,
+}
+
+impl Thoughts {
+    /// A piece that was thought just now.
+    pub(in crate::http) fn piece(&mut self, delta: &Delta) -> Option<String> {
+        if self.given_up == Some(delta.message) {
+            return None;
+        }
+        let grown = self.visible.piece(delta);
+        self.told(delta.message, grown)
+    }
+
+    /// The whole answer, as it was kept.
+    pub(in crate::http) fn answer(&mut self, message: &Message) -> Option<String> {
+        let thought: String = message.thinking().map(|thought| thought.text.as_str()).collect();
+        if thought.is_empty() || self.given_up == Some(message.id) {
+            return None;
+        }
+        let grown = self.visible.answer(message.id, &thought);
+        self.told(message.id, grown)
+    }
+
+    fn told(&mut self, message: MessageId, grown: Grown) -> Option<String> {
+        match grown {
+            Grown::Nothing => None,
+            Grown::By(thought) => Some(thought),
+            Grown::Differs => {
+                self.given_up = Some(message);
+                None
+            }
+        }
+    }
+}
+
 /// The same text from whole messages.
 pub(in crate::http) fn joined<'a>(answers: impl IntoIterator<Item = &'a str>) -> String {
     answers.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(PART)
@@ -138,6 +180,15 @@ mod tests {
         assert_eq!(visible.piece(&later(message, 4, " words here")), by(" here"));
         assert_eq!(visible.piece(&later(message, 15, "!")), by("!"));
         assert_eq!(visible.answer(message, "same words here!"), Grown::Nothing);
+    }
+
+    #[test]
+    fn something_else_thought_in_a_second_attempt_is_not_mixed_with_the_first() {
+        let (mut thoughts, first, second) = (Thoughts::default(), MessageId::new(), MessageId::new());
+        assert_eq!(thoughts.piece(&delta(first, 0, "Hm, ")), Some("Hm, ".to_owned()));
+        assert_eq!(thoughts.piece(&later(first, 0, "Ah, ")), None);
+        assert_eq!(thoughts.piece(&later(first, 4, "well.")), None);
+        assert_eq!(thoughts.piece(&later(second, 0, "Next.")), Some("\n\nNext.".to_owned()));
     }
 
     #[test]
