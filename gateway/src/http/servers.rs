@@ -10,7 +10,7 @@ use adjutant_mcp::directory::parse_header;
 use adjutant_mcp::egress::{Network, parse_url};
 use adjutant_store::error::StoreError;
 use adjutant_store::mcp_servers::{McpServer, ServerDraft};
-use adjutant_store::{approvals, mcp_servers, policies, tool_pins};
+use adjutant_store::{consents, mcp_servers, policies, tool_pins};
 use axum::Json;
 use axum::extract::{Request, State};
 use chrono::{DateTime, Utc};
@@ -210,7 +210,7 @@ pub(super) async fn change(
             if draft.url != before.url {
                 // Another address is another server, whatever its name.
                 tool_pins::forget(tx, &name).await?;
-                approvals::forget_server(tx, &name).await?;
+                consents::forget_server(tx, &name).await?;
                 policies::forget_server(tx, &name).await?;
             }
             Ok(Ok(mcp_servers::update(tx, &name, &draft).await?))
@@ -234,7 +234,7 @@ pub(super) async fn remove(
         .scoped(&owner, async |tx| {
             mcp_servers::delete(tx, &name).await?;
             tool_pins::forget(tx, &name).await?;
-            approvals::forget_server(tx, &name).await?;
+            consents::forget_server(tx, &name).await?;
             policies::forget_server(tx, &name).await
         })
         .await?;

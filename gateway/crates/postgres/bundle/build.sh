@@ -38,6 +38,7 @@ trap 'rm -rf "$work"' EXIT INT TERM
 # Downloads the pinned source packages with apt's own signature checks, without touching the machine's lists.
 fetch() {
     command -v apt-get >/dev/null 2>&1 || die "no apt here: set PG_SRC and VECTOR_SRC to the sources"
+    # shellcheck disable=SC2016  # apt reads $(REPO_URI), not the shell
     mirror=${DEBIAN_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | grep -v security | grep '/debian/*$' | sort -u | head -n 1)}
     [ -n "$mirror" ] || die "no Debian mirror known to apt: set DEBIAN_MIRROR, or PG_SRC and VECTOR_SRC"
     mirror=${mirror%/}

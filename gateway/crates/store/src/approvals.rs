@@ -204,20 +204,6 @@ pub async fn load(tx: &mut Tx, id: ApprovalId) -> Result<AskedApproval, StoreErr
     Ok(row.into_asked())
 }
 
-/// Forgets what was allowed of a server: the next one of that name is a new one.
-pub async fn forget_server(tx: &mut Tx, server: &str) -> Result<(), StoreError> {
-    let owner = tx.owner().clone();
-    sqlx::query!(
-        "delete from tool_consents where user_id = $1 and profile = $2 and server = $3",
-        owner.user.as_str(),
-        owner.profile.as_str(),
-        server,
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(())
-}
-
 struct Row {
     id: Uuid,
     run_id: Uuid,

@@ -102,20 +102,18 @@ pub async fn revoke(tx: &mut Tx, agent: &str, server: &str, tool: &str) -> Resul
     if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::NotFound) }
 }
 
-/// Takes back what all agents were allowed of a server, or of one of its tools: it is not what it was.
-pub async fn revoke_all(tx: &mut Tx, server: &str, tool: Option<&str>) -> Result<u64, StoreError> {
+/// Forgets what was allowed of a server: the next one of that name is a new one.
+pub async fn forget_server(tx: &mut Tx, server: &str) -> Result<(), StoreError> {
     let owner = tx.owner().clone();
-    let done = sqlx::query!(
-        "delete from tool_consents
-          where user_id = $1 and profile = $2 and server = $3 and ($4::text is null or tool = $4)",
+    sqlx::query!(
+        "delete from tool_consents where user_id = $1 and profile = $2 and server = $3",
         owner.user.as_str(),
         owner.profile.as_str(),
         server,
-        tool,
     )
     .execute(tx.conn())
     .await?;
-    Ok(done.rows_affected())
+    Ok(())
 }
 
 struct Row {
