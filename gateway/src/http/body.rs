@@ -21,11 +21,7 @@ pub async fn json<T: DeserializeOwned>(request: Request, limit: usize) -> Result
 pub(super) async fn secret_json<T: DeserializeOwned>(request: Request, limit: usize) -> Result<T, Problem> {
     expect_json(request.headers())?;
     let body = read(request, limit).await?;
-    let text = str::from_utf8(&body).map_err(|_| Problem::bad_request("invalid_utf8", "the body is not UTF-8"))?;
-    // A list would be taken for the fields in their order.
-    if text.trim_start().starts_with('[') {
-        return Err(Problem::bad_request("invalid_body", "the body must be an object"));
-    }
+    let text = object(&body)?;
     serde_json::from_str(text).map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());
         if error.is_data() {
@@ -134,8 +130,17 @@ async fn read(request: Request, limit: usize) -> Result<Bytes, Problem> {
     }
 }
 
-pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+/// The text of a body that is no list: serde would take its elements for the fields in their order.
+fn object(body: &[u8]) -> Result<&str, Problem> {
     let text = str::from_utf8(body).map_err(|_| Problem::bad_request("invalid_utf8", "the body is not UTF-8"))?;
+    if text.trim_start().starts_with('[') {
+        return Err(Problem::bad_request("invalid_body", "the body must be an object"));
+    }
+    Ok(text)
+}
+
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    let text = object(body)?;
     serde_json::from_str(text).map_err(|error| {
         let code = if error.is_data() { "invalid_body" } else { "invalid_json" };
         // The text may quote a value of the request at length.
@@ -155,19 +160,28 @@ mod tests {
 
     use super::*;
 
-    fn code(body: &[u8]) -> Option<&'static str> {
-        parse::<Vec<Value>>(body).err().map(|problem| problem.code)
+    #[derive(Debug, serde::Deserialize)]
+    struct Named {
+        _name: Value,
+    }
+
+    fn code(body: impl AsRef<[u8]>) -> Option<&'static str> {
+        parse::<Named>(body.as_ref()).err().map(|problem| problem.code)
     }
 
     #[test]
     fn bad_bodies_have_their_codes() {
-        assert_eq!(code(b"[]"), None);
-        assert_eq!(code(b"[1"), Some("invalid_json"));
+        let named = |value: &[u8]| [b"{\"_name\":", value, b"}"].concat();
+        assert_eq!(code(named(b"[]")), None);
+        assert_eq!(code(b" [\"a list is no object\"]"), Some("invalid_body"));
         assert_eq!(code(b"{}"), Some("invalid_body"));
-        assert_eq!(code(b"[\"\xff\"]"), Some("invalid_utf8"));
-        assert_eq!(code("[".repeat(10_000).as_bytes()), Some("invalid_json"));
-        assert_eq!(code(b"[\"\x00\"]"), Some("invalid_json"));
-        assert_eq!(code(b"[\"\\ud800\"]"), Some("invalid_json"));
+        assert_eq!(code(b"7"), Some("invalid_body"));
+        assert_eq!(code(b""), Some("invalid_json"));
+        assert_eq!(code(named(b"[1")), Some("invalid_json"));
+        assert_eq!(code(named(b"\"\xff\"")), Some("invalid_utf8"));
+        assert_eq!(code(named("[".repeat(10_000).as_bytes())), Some("invalid_json"));
+        assert_eq!(code(named(b"\"\x00\"")), Some("invalid_json"));
+        assert_eq!(code(named(b"\"\\ud800\"")), Some("invalid_json"));
     }
 
     #[tokio::test(start_paused = true)]
@@ -187,7 +201,7 @@ mod tests {
     #[test]
     fn a_refusal_quotes_no_long_value() {
         let long = format!("\"{}\"", "ä".repeat(1_000));
-        let problem = parse::<Vec<Value>>(long.as_bytes()).unwrap_err();
+        let problem = parse::<Named>(long.as_bytes()).unwrap_err();
         assert!(problem.detail.len() <= DETAIL_LONGEST);
     }
 }
