@@ -58,8 +58,10 @@ pub struct ErrorView {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[serde(tag = "type", rename_all = "snake_case")]
 pub enum StepView {
+    // On each variant: the schema does not know `rename_all_fields`.
+    #[serde(rename_all = "camelCase")]
     ModelCall {
         number: i32,
         id: StepId,
@@ -78,6 +80,7 @@ pub enum StepView {
         started_at: DateTime<Utc>,
         finished_at: DateTime<Utc>,
     },
+    #[serde(rename_all = "camelCase")]
     ToolCall {
         /// Of the model call that asked for it.
         number: i32,

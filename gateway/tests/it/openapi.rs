@@ -75,6 +75,26 @@ fn every_reference_leads_somewhere() {
 }
 
 #[test]
+fn every_property_is_named_as_it_travels() {
+    fn names<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
+        match value {
+            Value::Object(fields) => {
+                let properties = fields.get("properties").and_then(Value::as_object);
+                found.extend(properties.into_iter().flatten().map(|(name, _)| name.as_str()));
+                fields.values().for_each(|value| names(value, found));
+            }
+            Value::Array(items) => items.iter().for_each(|value| names(value, found)),
+            _ => {}
+        }
+    }
+    let document = document();
+    let mut found = BTreeSet::new();
+    names(&document["components"]["schemas"], &mut found);
+    let odd: Vec<_> = found.into_iter().filter(|name| name.contains('_')).collect();
+    assert!(odd.is_empty(), "serde says camelCase, the schema says {odd:?}");
+}
+
+#[test]
 fn the_document_that_is_checked_in_is_the_one_that_is_served() {
     let checked_in = include_str!("../../../docs/openapi.json");
     assert!(checked_in == text(), "docs/openapi.json is out of date: run ./x openapi");

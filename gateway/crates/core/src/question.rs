@@ -38,8 +38,10 @@ pub struct Field {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "kind", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum FieldKind {
+    // Here and not on the enum: the schema does not know `rename_all_fields`.
+    #[serde(rename_all = "camelCase")]
     Text {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         min_length: Option<u64>,
