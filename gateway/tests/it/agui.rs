@@ -36,17 +36,17 @@ fn script(turn: &Turn) -> Reply {
     }
 }
 
-fn input(thread: &str, messages: &Value) -> Value {
+pub(crate) fn input(thread: &str, messages: &Value) -> Value {
     json!({"threadId": thread, "runId": "run-1", "messages": messages, "tools": [], "context": [], "state": {},
         "forwardedProps": {}})
 }
 
-fn user(id: &str, text: &str) -> Value {
+pub(crate) fn user(id: &str, text: &str) -> Value {
     json!({"id": id, "role": "user", "content": text})
 }
 
 /// All events of one response.
-async fn run(server: &TestServer, input: &Value) -> Vec<Value> {
+pub(crate) async fn run(server: &TestServer, input: &Value) -> Vec<Value> {
     let request = server.request("POST", "/api/agui").bearer_auth(KEY).header("accept", "text/event-stream");
     let response = request.json(input).send().await.unwrap();
     assert_eq!(response.status(), 200);
@@ -61,11 +61,11 @@ fn events(text: &str) -> Vec<Value> {
         .collect()
 }
 
-fn kinds(events: &[Value]) -> Vec<&str> {
+pub(crate) fn kinds(events: &[Value]) -> Vec<&str> {
     events.iter().map(|event| event["type"].as_str().unwrap()).filter(|kind| *kind != "CUSTOM").collect()
 }
 
-fn text(events: &[Value]) -> String {
+pub(crate) fn text(events: &[Value]) -> String {
     events
         .iter()
         .filter(|event| event["type"] == "TEXT_MESSAGE_CONTENT")
@@ -73,13 +73,13 @@ fn text(events: &[Value]) -> String {
         .collect()
 }
 
-fn interrupt(events: &[Value]) -> &Value {
+pub(crate) fn interrupt(events: &[Value]) -> &Value {
     let end = events.last().unwrap();
     assert_eq!((&end["type"], &end["outcome"]["type"]), (&json!("RUN_FINISHED"), &json!("interrupt")), "{end}");
     &end["outcome"]["interrupts"][0]
 }
 
-async fn runs(house: &House) -> i64 {
+pub(crate) async fn runs(house: &House) -> i64 {
     sqlx::query_scalar("select count(*) from runs").fetch_one(&house.server.db.admin()).await.unwrap()
 }
 

@@ -11,6 +11,7 @@
 adjutant_testkit::launcher!();
 
 mod agui;
+mod agui_content;
 mod ask;
 mod binary;
 mod boot;

@@ -111,6 +111,8 @@ limits! {
     FILE_BYTES: usize = 20 * 1024 * 1024, bytes;
     /// All files of one user.
     USER_FILE_BYTES: u64 = 2_147_483_648, bytes;
+    /// Files that one request brings inside itself.
+    INLINE_FILES: usize = 64, items;
     /// The name of a file.
     FILE_NAME_CHARS: usize = 200, characters;
     /// Reading an uploaded file.

@@ -36,10 +36,30 @@ impl FileInfo {
 
 /// Stores a file. Refused with `Invalid("file quota")` when the user's files would be larger than `quota` together.
 pub async fn insert(tx: &mut Tx, new: &NewFile<'_>, quota: u64) -> Result<FileInfo, StoreError> {
+    let used = used(tx).await?;
+    insert_beside(tx, new, used, quota).await
+}
+
+/// As [`insert`], unless a file of this content and name is there already: then it is that one, also when two come at
+/// once.
+pub async fn keep(tx: &mut Tx, new: &NewFile<'_>, quota: u64) -> Result<FileInfo, StoreError> {
+    let used = used(tx).await?;
+    match same(tx, new.sha256, new.name).await? {
+        Some(there) => Ok(there),
+        None => insert_beside(tx, new, used, quota).await,
+    }
+}
+
+/// Bytes of all files of the user. Holds other files of theirs back until this transaction ends.
+async fn used(tx: &mut Tx) -> Result<u64, StoreError> {
+    let used = sqlx::query_scalar!(r#"select files_used() as "used!""#).fetch_one(tx.conn()).await?;
+    Ok(used.unsigned_abs())
+}
+
+async fn insert_beside(tx: &mut Tx, new: &NewFile<'_>, used: u64, quota: u64) -> Result<FileInfo, StoreError> {
     let owner = tx.owner().clone();
     let size = i64::try_from(new.content.len()).map_err(StoreError::bug)?;
-    let used = sqlx::query_scalar!(r#"select files_used() as "used!""#).fetch_one(tx.conn()).await?;
-    if used.unsigned_abs().saturating_add(size.unsigned_abs()) > quota {
+    if used.saturating_add(size.unsigned_abs()) > quota {
         return Err(StoreError::Invalid(QUOTA.to_owned()));
     }
     sqlx::query_as!(
@@ -86,8 +106,8 @@ pub async fn of_ids(tx: &mut Tx, ids: &[FileId]) -> Result<Vec<FileInfo>, StoreE
     Ok(rows.into_iter().map(Row::into_info).collect())
 }
 
-/// A file of this content and name that is there already.
-pub async fn same(tx: &mut Tx, sha256: &[u8], name: &str) -> Result<Option<FileInfo>, StoreError> {
+/// A file of this content and name that is there already; it stays until this transaction ends.
+async fn same(tx: &mut Tx, sha256: &[u8], name: &str) -> Result<Option<FileInfo>, StoreError> {
     let owner = tx.owner().clone();
     let row = sqlx::query_as!(
         Row,

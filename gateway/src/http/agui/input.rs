@@ -7,10 +7,11 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::content::{self, Piece};
 use crate::http::openai::failure::Failure;
 use crate::http::openai::history::{self, Entry};
 use crate::http::openai::options;
-use crate::http::openai::request::{Bounded, ChatMessage, Content, ContentPart, Function, Tool, ToolCall};
+use crate::http::openai::request::{Bounded, ChatMessage, Function, Tool, ToolCall};
 use crate::http::openai::waiting;
 use crate::problem::Problem;
 
@@ -43,7 +44,8 @@ pub(super) struct AgMessage {
     pub(super) id: String,
     /// `developer`, `system`, `user`, `assistant`, `tool`; `activity` and `reasoning` are skipped.
     pub(super) role: String,
-    /// Text, or parts of the type `text`.
+    /// Text or parts: of the type `text`, and in messages of the user `image`, `audio`, `video` and `document` with a `source`
+    /// of the type `data` (base64) or `file` (the id of one of your files).
     #[schema(value_type = Option<Object>)]
     content: Option<Value>,
     #[schema(value_type = Option<Vec<Object>>)]
@@ -128,31 +130,30 @@ impl RunAgentInput {
 
 pub(super) const CONTEXT_HEADING: &str = "From the application in which the person writes:";
 
+/// A message as history, and what it is made of where a person wrote it.
+pub(super) struct Said {
+    pub(super) entry: Entry,
+    pub(super) pieces: Option<Vec<Piece>>,
+}
+
 impl AgMessage {
-    /// The message as history. `None`: it is no part of the conversation.
-    pub(super) fn into_entry(self, index: usize) -> Result<Option<Entry>, Failure> {
+    /// `None`: it is no part of the conversation.
+    pub(super) fn into_said(self, index: usize) -> Result<Option<Said>, Failure> {
         if matches!(self.role.as_str(), "activity" | "reasoning") {
             return Ok(None);
         }
-        let content = self.content.map(|value| content(value, index)).transpose()?;
+        let path = format!("messages[{index}].content");
+        let (content, pieces) = match self.content {
+            None => (None, None),
+            Some(given) if self.role == "user" => {
+                let pieces = content::of_person(given, &path)?;
+                (Some(content::text_of(&pieces)), Some(pieces))
+            }
+            Some(given) => (Some(content::of_others(given, &path)?), None),
+        };
         // Our own ids of calls come back as they were sent; history knows them by the form of the OpenAI door.
         let tool_call_id = self.tool_call_id.map(|id| id.parse().map_or(id, waiting::shown));
         let message = ChatMessage { role: self.role, content, tool_calls: self.tool_calls, tool_call_id };
-        history::read_one(index, message).map(Some)
-    }
-}
-
-fn content(value: Value, index: usize) -> Result<Content, Failure> {
-    let invalid = || Failure::invalid(format!("messages[{index}].content"), "content is text or a list of parts");
-    match value {
-        Value::String(text) => Ok(Content::Text(text)),
-        Value::Array(parts) if parts.len() <= limits::MESSAGE_PARTS => {
-            let parts = parts.into_iter().map(|part| {
-                let kind = part["type"].as_str().ok_or_else(invalid)?.to_owned();
-                Ok(ContentPart { kind, text: part["text"].as_str().map(str::to_owned), refusal: None })
-            });
-            Ok(Content::Parts(parts.collect::<Result<_, Failure>>()?))
-        }
-        _ => Err(invalid()),
+        Ok(Some(Said { entry: history::read_one(index, message)?, pieces }))
     }
 }

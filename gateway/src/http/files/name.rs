@@ -12,6 +12,20 @@ pub fn accept(claimed: &str) -> String {
     if kept.is_empty() || kept == "." || kept == ".." { "file".to_owned() } else { kept }
 }
 
+/// What a file of that media type is called for which the client has no name.
+pub(super) fn of_kind(media_type: &str) -> &'static str {
+    match media_type {
+        "image/png" => "image.png",
+        "image/jpeg" => "image.jpg",
+        "image/gif" => "image.gif",
+        "image/webp" => "image.webp",
+        "application/pdf" => "document.pdf",
+        "application/json" => "document.json",
+        "text/html" => "document.html",
+        _ => "document.txt",
+    }
+}
+
 /// Marks of direction and zero width, by which a name can look like another.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')

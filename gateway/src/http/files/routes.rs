@@ -52,7 +52,7 @@ pub(in crate::http) async fn upload(
     let _place = upload::place(app.uploads()).await?;
     let upload::Upload { name, content } = upload::read(request).await?;
     if content.is_empty() {
-        return Err(Problem::bad_request("file_empty", "the file is empty"));
+        return Err(empty());
     }
     let Some(media_type) = kind::of(&content) else { return Err(unsupported()) };
     let sha256 = Sha256::digest(&content);
@@ -66,12 +66,16 @@ pub(in crate::http) async fn upload(
     Ok((StatusCode::CREATED, Json(view(stored))))
 }
 
-fn unsupported() -> Problem {
+pub(super) fn empty() -> Problem {
+    Problem::bad_request("file_empty", "the file is empty")
+}
+
+pub(super) fn unsupported() -> Problem {
     let detail = "this kind of file is not taken: send an image (PNG, JPEG, GIF, WebP), a PDF or text in UTF-8";
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_file_type", detail)
 }
 
-fn full(error: StoreError) -> Problem {
+pub(super) fn full(error: StoreError) -> Problem {
     match error {
         StoreError::Invalid(what) if what == files::QUOTA => {
             let detail = format!("your files may have {} bytes together: delete some first", limits::USER_FILE_BYTES);

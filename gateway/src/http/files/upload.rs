@@ -52,7 +52,7 @@ async fn within<T>(time: Duration, work: impl Future<Output = Result<T, Problem>
     }
 }
 
-fn too_large() -> Problem {
+pub(super) fn too_large() -> Problem {
     let detail = format!("a file has at most {} bytes", limits::FILE_BYTES);
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "file_too_large", detail)
 }
