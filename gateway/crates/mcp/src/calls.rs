@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use adjutant_core::limits::MCP_QUESTIONS;
@@ -14,7 +14,7 @@ use rmcp::model::{ProgressNotificationParam, ProgressToken, RequestId};
 use rmcp::service::InboundStreamOrigin;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::secrets::Secrets;
 
@@ -35,12 +35,17 @@ pub(crate) struct Call {
     asking: watch::Sender<usize>,
     asked: AtomicUsize,
     ended: CancellationToken,
+    /// Nobody waits for it any more.
+    abandoned: AtomicBool,
+    /// And its server was told.
+    told: CancellationToken,
 }
 
 impl Call {
     pub(crate) fn new(door: CallDoor, secrets: Secrets) -> Arc<Self> {
         let (asking, asked) = (watch::Sender::new(0), AtomicUsize::new(0));
-        Arc::new(Self { door, secrets, asking, asked, ended: CancellationToken::new() })
+        let (ended, told) = (CancellationToken::new(), CancellationToken::new());
+        Arc::new(Self { door, secrets, asking, asked, ended, abandoned: AtomicBool::new(false), told })
     }
 
     pub(crate) fn answers(&self) -> bool {
@@ -56,10 +61,21 @@ impl Call {
             return None;
         }
         let _asking = Asking::begin(&self.asking);
-        tokio::select! {
-            answer = self.door.ask(question) => Some(answer),
-            () = self.ended.cancelled() => Some(Answer::Cancel),
+        let answer = tokio::select! {
+            answer = self.door.ask(question) => answer,
+            () = self.ended.cancelled() => Answer::Cancel,
+        };
+        // A server that heard this first would take it for a person's word and go on.
+        if self.abandoned.load(Ordering::Acquire) {
+            self.told.cancelled().await;
         }
+        Some(answer)
+    }
+
+    /// Before what the call asks is taken back. To be dropped when its server was told, or cannot be.
+    pub(crate) fn abandon(&self) -> DropGuard {
+        self.abandoned.store(true, Ordering::Release);
+        self.told.clone().drop_guard()
     }
 }
 
@@ -82,7 +98,7 @@ impl Drop for Asking<'_> {
 pub(crate) struct Budget {
     left: Duration,
     asking: watch::Receiver<usize>,
-    _ended: tokio_util::sync::DropGuard,
+    _ended: DropGuard,
 }
 
 impl Budget {

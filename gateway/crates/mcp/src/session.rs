@@ -248,7 +248,7 @@ impl Session {
             self.calls.enter(handle.id.clone(), handle.progress_token.clone(), call);
             handle
         };
-        let mut under_way = UnderWay { session: self, id: handle.id.clone(), answered: false };
+        let mut under_way = UnderWay { session: self, call, id: handle.id.clone(), answered: false };
         let answer = handle.await_response().await;
         under_way.answered = true;
         answer
@@ -258,6 +258,7 @@ impl Session {
 /// A request without an answer yet. Dropping it tells the server that nobody waits for one.
 struct UnderWay<'a> {
     session: &'a Session,
+    call: &'a Call,
     id: RequestId,
     answered: bool,
 }
@@ -270,8 +271,10 @@ impl Drop for UnderWay<'_> {
         }
         let peer = self.session.peer.clone();
         let cancelled = CancelledNotification::new(CancelledNotificationParam::new(Some(self.id.clone()), None));
+        let told = self.call.abandon();
         self.session.base.spawn(async move {
             let _ = peer.send_notification(ClientNotification::CancelledNotification(cancelled)).await;
+            drop(told);
         });
     }
 }

@@ -287,3 +287,49 @@ async fn a_call_that_nobody_waits_for_is_cancelled_at_its_server() {
     assert_eq!(cancelled.body["params"]["requestId"], id);
     tokio::time::timeout(CEILING, bridges.shutdown()).await.expect("the end");
 }
+
+#[tokio::test]
+async fn a_server_hears_that_its_call_is_cancelled_before_its_question_is() {
+    let (answers, _) = broadcast::channel::<Value>(4);
+    let overtaken = Arc::new(Mutex::new(None));
+    let told = Arc::clone(&overtaken);
+    let fake = Fake::start(move |seen| match seen.what.as_str() {
+        "POST" => {
+            let _ = answers.send(seen.body.clone());
+            Some(ready(StatusCode::ACCEPTED.into_response()))
+        }
+        "tools/call" => {
+            let question = json!({"jsonrpc": "2.0", "id": "q", "method": "elicitation/create", "params": form("x?")});
+            let question = futures::stream::iter([event(&question)]);
+            Some(ready(streamed(question.chain(futures::stream::pending()))))
+        }
+        // Takes its time: whatever does not wait for it comes first.
+        "notifications/cancelled" => {
+            let (mut heard, told) = (answers.subscribe(), Arc::clone(&told));
+            Some(Box::pin(async move {
+                let patience = std::time::Duration::from_millis(300);
+                *told.lock().await = Some(tokio::time::timeout(patience, heard.recv()).await.is_ok());
+                StatusCode::ACCEPTED.into_response()
+            }))
+        }
+        _ => None,
+    })
+    .await;
+    let mut server = fake.server();
+    server["lifecycle"] = json!("initialize");
+    let bridges = asking(&server, true);
+    let (door, mut heard) = CallDoor::open();
+    {
+        let call = Box::pin(asked(&bridges, "x", door));
+        let question = Box::pin(heard.next());
+        let futures::future::Either::Right((Some(CallEvent::Asks(..)), _)) =
+            futures::future::select(call, question).await
+        else {
+            panic!("an answer")
+        };
+    }
+    let answer = fake.next("POST").await;
+    assert_eq!((&answer.body["id"], &answer.body["result"]["action"]), (&json!("q"), &json!("cancel")));
+    assert_eq!(*overtaken.lock().await, Some(false));
+    bridges.shutdown().await;
+}
