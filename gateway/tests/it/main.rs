@@ -58,6 +58,7 @@ mod terminal;
 mod thinking;
 mod threads;
 mod titles;
+mod under_way;
 mod wires;
 mod ws_ag_ui;
 mod ws_approvals;

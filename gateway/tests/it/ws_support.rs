@@ -56,7 +56,8 @@ impl House {
     }
 }
 
-async fn serve(db: TestDb, provider: &Provider, folder: &Folder) -> TestServer {
+/// The server on this database, with this model and the MCP servers that the folder names.
+pub(crate) async fn serve(db: TestDb, provider: &Provider, folder: &Folder) -> TestServer {
     let (model, mcp) = (provider.base_url(), folder.mcp());
     let settings = [
         ("ADJUTANT_MCP_CONFIG", mcp.as_str()),
