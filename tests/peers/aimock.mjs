@@ -87,6 +87,13 @@ function scripted(request) {
 
 mock.on({ predicate: scripted }, { content: "unreachable" });
 
+// "what is in the picture": whether one came, anywhere in the request, as a part with its content.
+const isPicture = (part) => part?.type === "image_url" && part.image_url?.url?.startsWith("data:image/png;base64,iVBOR");
+mock.on({ userMessage: "what is in the picture" }, (request) => {
+  const parts = request.messages.flatMap((message) => (Array.isArray(message.content) ? message.content : []));
+  return { content: parts.some(isPicture) ? "A picture reached me." : "I see no picture." };
+});
+
 // "rate limited at first": the first call with these very words gets 429, the next one an answer.
 const refused = new Set();
 mock.on({ userMessage: "rate limited at first" }, (request) => {

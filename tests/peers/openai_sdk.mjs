@@ -20,6 +20,10 @@ const weather = {
   },
 };
 
+// One transparent dot.
+const dot =
+  "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+
 function isHello(text) {
   assert(text.startsWith("Good to hear from you.") && text.endsWith("This is the last sentence."), `a part is missing: ${text}`);
   assert(text.includes("ü and ö, the sign € and the cat 🐈"), `a character is broken: ${text}`);
@@ -99,6 +103,21 @@ const checks = {
     const content = [{ type: "text", text: "Please say" }, { type: "text", text: "hello" }];
     const answer = await create({ messages: [{ role: "system", content: "Be exact." }, user(content)] });
     isHello(answer.choices[0].message.content);
+  },
+  async image() {
+    const image_url = { url: dot };
+    const messages = [user([{ type: "text", text: "what is in the picture" }, { type: "image_url", image_url }])];
+    for (let turn = 0; turn < 2; turn++) {
+      const { message } = (await create({ messages })).choices[0];
+      assert.equal(message.content, "A picture reached me.");
+      messages.push(message, user("what is in the picture"));
+    }
+    assert.equal((await streamed(messages)).text, "A picture reached me.");
+    const address = user([{ type: "image_url", image_url: { url: "https://example.org/a.png" } }]);
+    await assert.rejects(
+      () => create({ messages: [address] }),
+      (error) => error instanceof OpenAI.BadRequestError && error.code === "url_not_fetched",
+    );
   },
   async usage() {
     const numbers = ({ prompt_tokens, completion_tokens }) => [prompt_tokens, completion_tokens];

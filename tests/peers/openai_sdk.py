@@ -101,6 +101,26 @@ def parts():
     hello_text(answer.choices[0].message.content)
 
 
+# One transparent dot.
+DOT = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+
+def image():
+    content = [{"type": "text", "text": "what is in the picture"}, {"type": "image_url", "image_url": {"url": DOT}}]
+    history = [user(content)]
+    for _ in range(2):
+        answer = chat.create(model=MODEL, messages=history)
+        same("answer", answer.choices[0].message.content, "A picture reached me.")
+        history += [{"role": "assistant", "content": answer.choices[0].message.content}, user("what is in the picture")]
+    same("streamed answer", streamed(history)[0], "A picture reached me.")
+    try:
+        chat.create(model=MODEL, messages=[user([{"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}])])
+    except openai.BadRequestError as error:
+        same("code", error.code, "url_not_fetched")
+    else:
+        raise AssertionError("an address was taken for a picture")
+
+
 def usage():
     answer = chat.create(model=MODEL, messages=[user("count my tokens")])
     same("usage", (answer.usage.prompt_tokens, answer.usage.completion_tokens), (1200, 34))
@@ -218,7 +238,7 @@ def thread():
 
 
 CHECKS = [
-    models, plain, stream, parts, usage, unknown_fields, tool, function, function_stream, both_tools,
+    models, plain, stream, parts, image, usage, unknown_fields, tool, function, function_stream, both_tools,
     wrong_key, unknown_model, bad_request, thread,
 ]  # fmt: skip
 

@@ -132,7 +132,7 @@ async fn start(app: &App, user: UserScope, asked: Asked, question: Question) -> 
         run_id: RunId::new(),
         thread: target,
         parent: None,
-        messages: history::drafts(entries)?,
+        messages: starting.drafts(entries).await?,
         client_message_id: asked.client_message_id,
         request: RunRequest::default(),
     };

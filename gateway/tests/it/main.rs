@@ -36,6 +36,7 @@ mod matrix;
 mod models;
 mod openai_answers;
 mod openai_failures;
+mod openai_files;
 mod openai_peers;
 mod openai_support;
 mod openai_threads;

@@ -51,7 +51,7 @@ async fn bad_bodies_are_refused_with_the_field_that_is_wrong() {
     let door = Door::new(|_| Reply::text("never")).await;
     let many = vec![user("x"); limits::OPENAI_MESSAGES + 1];
     let tools: Vec<Value> = (0..=limits::CALLER_TOOLS).map(|n| crate::openai_support::tool(&format!("t{n}"))).collect();
-    let image = json!([{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}]);
+    let sound = json!([{"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}}]);
     let hello = || chat(&[user("hi")]);
     for (body, param, code) in [
         (chat(&[]), "messages", "invalid_value"),
@@ -59,7 +59,7 @@ async fn bad_bodies_are_refused_with_the_field_that_is_wrong() {
         (chat(&[user(" \u{a0} ")]), "messages[0].content", "invalid_value"),
         (chat(&[json!({"role": "user", "content": 7})]), "messages[0].content", "invalid_value"),
         (chat(&[json!({"role": "nobody", "content": "x"})]), "messages[0].role", "invalid_value"),
-        (chat(&[json!({"role": "user", "content": image})]), "messages[0].content[0].type", "unsupported_value"),
+        (chat(&[json!({"role": "user", "content": sound})]), "messages[0].content[0].type", "unsupported_value"),
         (json!({"messages": [user("hi")]}), "model", "invalid_value"),
         (with(hello(), &json!({"n": 2})), "n", "unsupported_value"),
         (with(hello(), &json!({"tools": tools})), "tools", "invalid_value"),

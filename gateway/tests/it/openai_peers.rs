@@ -19,7 +19,8 @@ async fn every_check_passes(runtime: &str, script: &str) {
     std::fs::write(&config, json!({"mcpServers": {"time": time}}).to_string()).unwrap();
     let server = TestServer::start_with(&[
         ("LLM_PROVIDER", "openai"),
-        ("LLM_MODEL", "scripted"),
+        // By its name it sees.
+        ("LLM_MODEL", "gpt-4o"),
         ("OPENAI_BASE_URL", &base),
         ("OPENAI_API_KEY", "sk-none"),
         ("ADJUTANT_MCP_CONFIG", config.to_str().unwrap()),
@@ -31,7 +32,10 @@ async fn every_check_passes(runtime: &str, script: &str) {
     let output = timeout(CEILING, command.output()).await.expect("the script ends").unwrap();
     let (said, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}\n{wrong}");
-    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 14, "{said}");
+    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 15, "{said}");
+    let files: Vec<String> =
+        sqlx::query_scalar("select media_type from files").fetch_all(&server.db.admin()).await.unwrap();
+    assert_eq!(files, ["image/png"], "one, however often it was sent");
     server.stop().await;
     let _ = std::fs::remove_dir_all(&folder);
 }

@@ -1,24 +1,13 @@
-//! What a message of the person is made of: text, files that come along, and files that are stored already. What comes
-//! along is stored when the message is new, once however often the client sends its history.
+//! What a message is made of, in the protocol's words.
 
-use adjutant_core::ids::FileId;
 use adjutant_core::limits;
-use adjutant_core::message::{FilePart, Part, accept_user_parts};
 use serde_json::Value;
 
-use crate::http::files::inline::{self, Inline};
+use crate::http::files::inline::Inline;
+use crate::http::files::pieces::Piece;
 use crate::http::openai::failure::Failure;
 use crate::http::openai::request::{Content, ContentPart};
-use crate::http::openai::start::Starting;
 use crate::problem::Problem;
-
-/// One piece of a message, in its place.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Piece {
-    Text(String),
-    Brought(Inline),
-    Stored(FileId),
-}
 
 /// Whose files are named by id, as our own events say it.
 const PROVIDER: &str = "adjutant";
@@ -53,17 +42,8 @@ pub(super) fn of_others(content: Value, path: &str) -> Result<Content, Failure> 
     }
 }
 
-/// The text among the pieces, for whoever reads the message as history.
-pub(super) fn text_of(pieces: &[Piece]) -> Content {
-    let texts = pieces.iter().filter_map(|piece| match piece {
-        Piece::Text(text) => Some(text_part(Some(text))),
-        _ => None,
-    });
-    Content::Parts(texts.collect())
-}
-
 fn text_part(text: Option<&str>) -> ContentPart {
-    ContentPart { kind: "text".to_owned(), text: text.map(str::to_owned), refusal: None }
+    ContentPart { kind: "text".to_owned(), text: text.map(str::to_owned), ..ContentPart::default() }
 }
 
 fn no_content(path: &str) -> Failure {
@@ -123,28 +103,4 @@ fn stored(id: &str, path: &str) -> Result<Piece, Failure> {
 fn brought(read: Result<Inline, Problem>, path: &str) -> Result<Piece, Failure> {
     let file = read.map_err(|problem| Problem { detail: format!("{path}: {}", problem.detail).into(), ..problem })?;
     Ok(Piece::Brought(file))
-}
-
-/// The parts of these messages, with what they bring stored. They are checked first: what is refused stores nothing.
-pub(super) async fn store(starting: &Starting<'_>, messages: Vec<Vec<Piece>>) -> Result<Vec<Vec<Part>>, Failure> {
-    let (mut files, mut places) = (Vec::new(), Vec::new());
-    let mut drafted = Vec::with_capacity(messages.len());
-    for (message, pieces) in messages.into_iter().enumerate() {
-        let parts = pieces.into_iter().enumerate().map(|(at, piece)| match piece {
-            Piece::Text(text) => Part::text(text),
-            Piece::Stored(id) => Part::File(FilePart::named(id)),
-            Piece::Brought(file) => {
-                files.push(file);
-                places.push((message, at));
-                // Holds the place until the file has its id.
-                Part::File(FilePart::named(FileId::new()))
-            }
-        });
-        drafted.push(accept_user_parts(parts.collect())?);
-    }
-    let kept = inline::keep(starting.engine.store(), &starting.owner, files).await?;
-    for ((message, at), part) in places.into_iter().zip(kept) {
-        *drafted.get_mut(message).and_then(|parts| parts.get_mut(at)).ok_or_else(Failure::internal)? = part;
-    }
-    Ok(drafted)
 }

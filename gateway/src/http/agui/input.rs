@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::content::{self, Piece};
+use super::content;
 use crate::http::openai::failure::Failure;
 use crate::http::openai::history::{self, Entry};
 use crate::http::openai::options;
@@ -130,30 +130,23 @@ impl RunAgentInput {
 
 pub(super) const CONTEXT_HEADING: &str = "From the application in which the person writes:";
 
-/// A message as history, and what it is made of where a person wrote it.
-pub(super) struct Said {
-    pub(super) entry: Entry,
-    pub(super) pieces: Option<Vec<Piece>>,
-}
-
 impl AgMessage {
-    /// `None`: it is no part of the conversation.
-    pub(super) fn into_said(self, index: usize) -> Result<Option<Said>, Failure> {
+    /// The message as history. `None`: it is no part of the conversation.
+    pub(super) fn into_entry(self, index: usize) -> Result<Option<Entry>, Failure> {
         if matches!(self.role.as_str(), "activity" | "reasoning") {
             return Ok(None);
         }
         let path = format!("messages[{index}].content");
-        let (content, pieces) = match self.content {
-            None => (None, None),
+        let content = match self.content {
+            None => None,
             Some(given) if self.role == "user" => {
-                let pieces = content::of_person(given, &path)?;
-                (Some(content::text_of(&pieces)), Some(pieces))
+                return history::of_user(index, content::of_person(given, &path)?).map(Some);
             }
-            Some(given) => (Some(content::of_others(given, &path)?), None),
+            Some(given) => Some(content::of_others(given, &path)?),
         };
         // Our own ids of calls come back as they were sent; history knows them by the form of the OpenAI door.
         let tool_call_id = self.tool_call_id.map(|id| id.parse().map_or(id, waiting::shown));
         let message = ChatMessage { role: self.role, content, tool_calls: self.tool_calls, tool_call_id };
-        Ok(Some(Said { entry: history::read_one(index, message)?, pieces }))
+        history::read_one(index, message).map(Some)
     }
 }

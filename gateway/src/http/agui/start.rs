@@ -3,22 +3,21 @@
 
 use adjutant_core::ids::{ApprovalId, RunId, ThreadId};
 use adjutant_core::limits;
-use adjutant_core::message::{Part, Role, without_nul};
+use adjutant_core::message::{InvalidMessage, Part, Role, without_nul};
 use adjutant_engine::runs::control::ControlError;
 use adjutant_engine::runs::submission::{Draft, RunRequest, Submission, Target};
 use adjutant_store::error::StoreError;
 use adjutant_store::tx::Tx;
 use adjutant_store::{approvals, client_threads, events, runs};
 
-use super::content::{self, Piece};
-use super::input::{AgMessage, RunAgentInput, Said};
+use super::input::{AgMessage, RunAgentInput};
 use super::interrupts::{self, Resumed};
 use super::known::{self, Known, client_message_id};
 use crate::app::App;
 use crate::auth::extract::UserScope;
 use crate::http::openai::calls;
 use crate::http::openai::failure::Failure;
-use crate::http::openai::history::{self, Entry};
+use crate::http::openai::history::Entry;
 use crate::http::openai::start::{Started, Starting};
 use crate::problem::Problem;
 
@@ -51,7 +50,7 @@ async fn begin(app: &App, starting: &Starting<'_>, mut input: RunAgentInput) -> 
         Some(known) => known.new_messages(&input.thread_id, sent),
         None => sent,
     };
-    let (entries, pieces) = read(new)?;
+    let entries = read(new)?;
     if let Some(awaited) = calls::awaited(&starting.engine, &starting.owner, &entries).await?
         && let Some(started) = starting.go_on(awaited).await?
     {
@@ -67,11 +66,10 @@ async fn begin(app: &App, starting: &Starting<'_>, mut input: RunAgentInput) -> 
             "there is nothing new to answer: the last message is one of the user",
         ));
     }
-    let mut messages = history::drafts(entries)?;
-    let mut stored = content::store(starting, pieces).await?.into_iter();
-    for draft in messages.iter_mut().filter(|draft| draft.role == Role::User) {
-        draft.parts = stored.next().ok_or_else(Failure::internal)?;
+    if entries.last().is_some_and(Entry::is_blank) {
+        return Err(InvalidMessage::Empty.into());
     }
+    let mut messages = starting.drafts(entries).await?;
     if let Some(context) = context.filter(|context| known.as_ref().is_none_or(|known| !known.was_told(context))) {
         let place = messages.len().saturating_sub(1);
         messages.insert(place, Draft { role: Role::System, parts: vec![Part::text(context)] });
@@ -89,16 +87,10 @@ async fn begin(app: &App, starting: &Starting<'_>, mut input: RunAgentInput) -> 
     Ok(started)
 }
 
-/// The messages as history, and what those of the person are made of.
-fn read(messages: Vec<AgMessage>) -> Result<(Vec<Entry>, Vec<Vec<Piece>>), Failure> {
-    let (mut entries, mut made_of) = (Vec::with_capacity(messages.len()), Vec::new());
-    for (index, message) in messages.into_iter().enumerate() {
-        if let Some(Said { entry, pieces }) = message.into_said(index)? {
-            entries.push(entry);
-            made_of.extend(pieces);
-        }
-    }
-    Ok((entries, made_of))
+/// The messages as history.
+fn read(messages: Vec<AgMessage>) -> Result<Vec<Entry>, Failure> {
+    let entries = messages.into_iter().enumerate().map(|(index, message)| message.into_entry(index));
+    entries.filter_map(Result::transpose).collect()
 }
 
 /// From now on the client's name means this thread.
@@ -148,7 +140,7 @@ async fn go_on(
         }
     }
     let new = known.new_messages(&input.thread_id, input.messages.0);
-    if let Some(awaited) = calls::awaited(&starting.engine, owner, &read(new)?.0).await?
+    if let Some(awaited) = calls::awaited(&starting.engine, owner, &read(new)?).await?
         && let Some(started) = starting.go_on(awaited).await?
     {
         return Ok(started);

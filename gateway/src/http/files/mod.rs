@@ -3,5 +3,6 @@
 pub(in crate::http) mod inline;
 pub mod kind;
 pub mod name;
+pub(in crate::http) mod pieces;
 pub mod routes;
 mod upload;

@@ -74,6 +74,11 @@ impl Failure {
         Self { code: "unsupported_value".into(), ..Self::invalid(param, message) }
     }
 
+    /// The same, of this field of the request.
+    pub(in crate::http) fn at(self, param: impl Into<String>) -> Self {
+        Self { param: Some(param.into()), ..self }
+    }
+
     pub(in crate::http) fn conflict(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::CONFLICT, code, message)
     }

@@ -6,13 +6,16 @@ use std::collections::HashMap;
 use adjutant_core::ids::ToolCallId;
 use adjutant_core::limits;
 use adjutant_core::message::{
-    ForeignText, OutcomeKind, Part, Role, ToolCallPart, ToolResultPart, is_deep, value_without_nul, without_nul,
+    ForeignText, InvalidMessage, OutcomeKind, Part, Role, ToolCallPart, ToolResultPart, is_deep, value_without_nul,
+    without_nul,
 };
 use adjutant_engine::runs::submission::Draft;
 use serde_json::Value;
 
+use super::content;
 use super::failure::Failure;
-use super::request::{ChatMessage, Content, ToolCall};
+use super::request::{ChatMessage, ToolCall};
+use crate::http::files::pieces::Piece;
 
 /// An id or a name in a history that another service may have written.
 const WORD_LONGEST: usize = 256;
@@ -28,7 +31,7 @@ pub(in crate::http) struct Entry {
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::http) enum Body {
     System(String),
-    User(String),
+    User(Vec<Piece>),
     Assistant { text: String, calls: Vec<Called> },
     Tool { id: String, text: String },
 }
@@ -47,14 +50,19 @@ pub(in crate::http) fn read(messages: Vec<ChatMessage>) -> Result<Vec<Entry>, Fa
     let entries: Vec<Entry> = entries.collect::<Result<_, _>>()?;
     match entries.last() {
         None => Err(Failure::invalid("messages", "messages is empty: there is nothing to answer")),
-        Some(Entry { body: Body::Tool { .. }, .. }) => Ok(entries),
-        Some(Entry { body: Body::User(text), .. }) if !text.trim().is_empty() => Ok(entries),
-        Some(last @ Entry { body: Body::User(_), .. }) => Err(last.refuse("content", "the last message is empty")),
+        Some(last) if last.is_blank() => Err(last.refuse("content", "the last message is empty")),
+        Some(Entry { body: Body::Tool { .. } | Body::User(_), .. }) => Ok(entries),
         Some(last) => Err(last.refuse("role", "the last message is one of the user or of a tool")),
     }
 }
 
 impl Entry {
+    /// A message of the user that says nothing and brings nothing.
+    pub(in crate::http) fn is_blank(&self) -> bool {
+        let is_blank = |piece: &Piece| piece.text().is_some_and(|text| text.trim().is_empty());
+        matches!(&self.body, Body::User(pieces) if pieces.iter().all(is_blank))
+    }
+
     fn refuse(&self, field: &str, message: &'static str) -> Failure {
         Failure::invalid(format!("messages[{}].{field}", self.index), message)
     }
@@ -71,16 +79,21 @@ pub(in crate::http) fn trailing_results(entries: &[Entry]) -> Vec<(&str, &str)> 
     results
 }
 
-/// The entries as messages of a thread. Every call gets a fresh id; its result follows it there.
-pub(in crate::http) fn drafts(entries: Vec<Entry>) -> Result<Vec<Draft>, Failure> {
+/// The entries as messages of a thread. Every call gets a fresh id; its result follows it there. Those of the user have
+/// no parts yet: what they are made of stands beside them, in their order.
+pub(in crate::http) fn drafts(entries: Vec<Entry>) -> Result<(Vec<Draft>, Vec<Vec<Piece>>), Failure> {
     let mut open: HashMap<String, (ToolCallId, String)> = HashMap::new();
+    let mut made_of = Vec::new();
     let mut drafts = Vec::with_capacity(entries.len());
     for entry in entries {
         let orphan =
             entry.refuse("tool_call_id", "this tool message answers no call of an assistant message before it");
         drafts.push(match entry.body {
             Body::System(text) => Draft { role: Role::System, parts: vec![Part::text(text)] },
-            Body::User(text) => Draft { role: Role::User, parts: vec![Part::text(text)] },
+            Body::User(pieces) => {
+                made_of.push(pieces);
+                Draft { role: Role::User, parts: Vec::new() }
+            }
             Body::Assistant { text, calls } => {
                 let mut parts = Vec::with_capacity(1 + calls.len());
                 if !text.is_empty() {
@@ -103,17 +116,40 @@ pub(in crate::http) fn drafts(entries: Vec<Entry>) -> Result<Vec<Draft>, Failure
             }
         });
     }
-    Ok(drafts)
+    Ok((drafts, made_of))
+}
+
+/// A message of the user, made of these.
+pub(in crate::http) fn of_user(index: usize, mut pieces: Vec<Piece>) -> Result<Entry, Failure> {
+    let path = || format!("messages[{index}].content");
+    let length: usize = pieces.iter().filter_map(Piece::text).map(str::len).sum();
+    if length > limits::MESSAGE_BYTES {
+        return Err(too_long(path()));
+    }
+    if pieces.iter().filter(|piece| piece.text().is_none()).count() > limits::MESSAGE_FILES {
+        return Err(Failure::from(InvalidMessage::TooManyFiles).at(path()));
+    }
+    for piece in &mut pieces {
+        if let Piece::Text(text) = piece {
+            *text = without_nul(std::mem::take(text));
+        }
+    }
+    Ok(Entry { body: Body::User(pieces), index })
 }
 
 pub(in crate::http) fn read_one(index: usize, message: ChatMessage) -> Result<Entry, Failure> {
     let path = |field: &str| format!("messages[{index}].{field}");
-    let text = message.content.map(|content| text_of(content, &path("content"))).transpose()?;
-    let calls = message.tool_calls.map(|calls| calls.0).unwrap_or_default();
     let needed = || Failure::invalid(path("content"), "the message has no content");
+    if message.role == "user" {
+        return of_user(index, content::pieces_of(message.content.ok_or_else(needed)?, &path("content"))?);
+    }
+    let text = message.content.map(|content| content::text_of(content, &path("content"))).transpose()?;
+    if text.as_ref().is_some_and(|text| text.len() > limits::MESSAGE_BYTES) {
+        return Err(too_long(path("content")));
+    }
+    let calls = message.tool_calls.map(|calls| calls.0).unwrap_or_default();
     let body = match message.role.as_str() {
         "system" | "developer" => Body::System(text.ok_or_else(needed)?),
-        "user" => Body::User(text.ok_or_else(needed)?),
         "assistant" => {
             let calls =
                 calls.into_iter().enumerate().map(|(at, call)| called(call, &path(&format!("tool_calls[{at}]"))));
@@ -136,39 +172,8 @@ pub(in crate::http) fn read_one(index: usize, message: ChatMessage) -> Result<En
     Ok(Entry { body, index })
 }
 
-fn text_of(content: Content, path: &str) -> Result<String, Failure> {
-    let text = match content {
-        Content::Text(text) => text,
-        Content::Parts(parts) => {
-            let mut whole = String::new();
-            for (at, part) in parts.into_iter().enumerate() {
-                let path = format!("{path}[{at}]");
-                let piece = match part.kind.as_str() {
-                    "text" => part.text,
-                    "refusal" => part.refusal,
-                    other => return Err(unsupported_part(other, path)),
-                };
-                let missing = || Failure::invalid(format!("{path}.{}", part.kind), "the part has no text");
-                whole.push_str(&piece.ok_or_else(missing)?);
-            }
-            whole
-        }
-    };
-    if text.len() > limits::MESSAGE_BYTES {
-        let message = format!("the message is longer than {} bytes", limits::MESSAGE_BYTES);
-        return Err(Failure::invalid(path, message));
-    }
-    Ok(without_nul(text))
-}
-
-fn unsupported_part(kind: &str, path: String) -> Failure {
-    let what = match kind {
-        "image_url" => "images",
-        "input_audio" => "sounds",
-        "file" => "files",
-        _ => return Failure::invalid(path + ".type", "a part of a message is of the type text"),
-    };
-    Failure::unsupported(path + ".type", format!("{what} in messages are not supported: send text"))
+fn too_long(path: String) -> Failure {
+    Failure::invalid(path, format!("the message is longer than {} bytes", limits::MESSAGE_BYTES))
 }
 
 fn called(call: ToolCall, path: &str) -> Result<Called, Failure> {

@@ -1,6 +1,6 @@
 //! The door that speaks OpenAI's chat completions: `POST /v1/chat/completions` and `GET /v1/models`.
 //!
-//! Which parameters count: `options`. Which messages count: `history` and `thread`. How an answer is
+//! Which parameters count: `options`. What messages hold: `content`. Which count: `history` and `thread`. How an answer is
 //! put together from a run's events: `follow` and `visible`, the same for a stream and for a whole.
 
 pub mod chat;
@@ -9,6 +9,7 @@ pub mod models;
 
 mod answer;
 pub(super) mod calls;
+mod content;
 mod follow;
 mod guard;
 pub(super) mod headers;

@@ -48,19 +48,33 @@ pub(in crate::http) struct ChatMessage {
     pub(in crate::http) tool_call_id: Option<String>,
 }
 
-/// Text, or a list of parts of which only text is taken.
+/// Text, or a list of parts.
 #[derive(Debug)]
 pub(in crate::http) enum Content {
     Text(String),
     Parts(Vec<ContentPart>),
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub(in crate::http) struct ContentPart {
     #[serde(rename = "type")]
     pub(in crate::http) kind: String,
     pub(in crate::http) text: Option<String>,
     pub(in crate::http) refusal: Option<String>,
+    pub(in crate::http) image_url: Option<ImageUrl>,
+    pub(in crate::http) file: Option<FileBody>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::http) struct ImageUrl {
+    pub(in crate::http) url: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::http) struct FileBody {
+    pub(in crate::http) file_data: Option<String>,
+    pub(in crate::http) file_id: Option<String>,
+    pub(in crate::http) filename: Option<String>,
 }
 
 /// A call in the history, as this door or another service once answered it.

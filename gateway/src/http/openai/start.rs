@@ -7,13 +7,14 @@
 use std::future::Future;
 
 use adjutant_core::ids::{RunId, ThreadId};
+use adjutant_core::message::Role;
 use adjutant_core::model::Usage;
 use adjutant_core::scope::Owner;
 use adjutant_engine::engine::Engine;
 use adjutant_engine::events::event::{EventBody, RunStateName};
 use adjutant_engine::events::hub::Interest;
 use adjutant_engine::runs::control::ControlError;
-use adjutant_engine::runs::submission::{RunRequest, Submission, Target};
+use adjutant_engine::runs::submission::{Draft, RunRequest, Submission, Target};
 use adjutant_store::{ledger, runs};
 use tokio::sync::oneshot;
 
@@ -27,6 +28,7 @@ use super::telling::Telling;
 use super::thread;
 use crate::app::App;
 use crate::auth::extract::UserScope;
+use crate::http::files::pieces;
 use crate::http::following::{Following, Happened, Place};
 
 /// A request that was read and checked by itself.
@@ -90,7 +92,7 @@ pub(super) async fn start(app: &App, order: Order) -> Result<Telling, Failure> {
         run_id: RunId::new(),
         thread: target,
         parent: None,
-        messages: history::drafts(entries)?,
+        messages: starting.drafts(entries).await?,
         client_message_id: asked.client_message_id,
         request,
     };
@@ -102,6 +104,16 @@ impl<'a> Starting<'a> {
     pub(in crate::http) fn new(app: &'a App, user: UserScope) -> Self {
         let owner = user.scope.owner();
         Self { app, engine: app.engine().clone(), owner, user, is_private: false }
+    }
+
+    /// The entries as messages of a thread. The files that they bring are stored, unless they are there already.
+    pub(in crate::http) async fn drafts(&self, entries: Vec<Entry>) -> Result<Vec<Draft>, Failure> {
+        let (mut drafts, made_of) = history::drafts(entries)?;
+        let mut parts = pieces::store(self.engine.store(), &self.owner, made_of).await?.into_iter();
+        for draft in drafts.iter_mut().filter(|draft| draft.role == Role::User) {
+            draft.parts = parts.next().ok_or_else(Failure::internal)?;
+        }
+        Ok(drafts)
     }
 
     pub(in crate::http) async fn submit(&self, submission: Submission) -> Result<Started, Failure> {

@@ -26,10 +26,10 @@ fn a_history_becomes_messages_whose_results_follow_their_calls() {
         {"role": "tool", "tool_call_id": "b", "content": "second"},
         {"role": "tool", "tool_call_id": "a", "content": [{"type": "text", "text": "first"}]},
     ]);
-    let drafts = drafts(read_json(&messages).unwrap()).unwrap();
+    let (drafts, made_of) = drafts(read_json(&messages).unwrap()).unwrap();
     let roles: Vec<Role> = drafts.iter().map(|draft| draft.role).collect();
     assert_eq!(roles, [Role::System, Role::User, Role::Assistant, Role::Tool, Role::Tool]);
-    assert_eq!(drafts[1].parts, [Part::text("Please look\u{fffd}")]);
+    assert_eq!((&drafts[1].parts[..], made_of), (&[][..], vec![vec![Piece::Text("Please look\u{fffd}".to_owned())]]));
     let (Part::ToolCall(a), Part::ToolCall(b)) = (&drafts[2].parts[0], &drafts[2].parts[1]) else { panic!("no calls") };
     assert_eq!((&a.arguments, &b.arguments), (&json!({"x": 1}), &json!("not json")));
     let (Part::ToolResult(second), Part::ToolResult(first)) = (&drafts[3].parts[0], &drafts[4].parts[0]) else {
@@ -47,7 +47,7 @@ fn an_id_used_again_belongs_to_the_newest_call() {
         json!({"role": "tool", "tool_call_id": "a", "content": "seen"}),
     ];
     let messages: Vec<Value> = turn.iter().chain(&turn).cloned().collect();
-    let drafts = drafts(read_json(&json!(messages)).unwrap()).unwrap();
+    let (drafts, _) = drafts(read_json(&json!(messages)).unwrap()).unwrap();
     let id = |index: usize| match &drafts[index].parts[0] {
         Part::ToolCall(call) => call.id,
         Part::ToolResult(result) => result.call_id,
@@ -61,6 +61,7 @@ fn an_id_used_again_belongs_to_the_newest_call() {
 fn what_cannot_be_a_history_is_named() {
     let user = json!({"role": "user", "content": "hi"});
     let long = "x".repeat(limits::MESSAGE_BYTES + 1);
+    let file = json!({"type": "file", "file": {"file_id": "019a0000-0000-7000-8000-000000000001"}});
     for (messages, wanted) in [
         (json!([]), "messages"),
         (json!([{"role": "nobody", "content": "x"}]), "messages[0].role"),
@@ -71,10 +72,12 @@ fn what_cannot_be_a_history_is_named() {
         (json!([user, {"role": "assistant", "content": "x"}]), "messages[1].role"),
         (
             json!([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]),
-            "messages[0].content[0].type",
+            "messages[0].content[0].image_url.url",
         ),
+        (json!([{"role": "user", "content": [{"type": "text", "text": " "}]}]), "messages[0].content"),
+        (json!([{"role": "user", "content": vec![file; limits::MESSAGE_FILES + 1]}]), "messages[0].content"),
         (json!([{"role": "user", "content": [{"type": "input_audio"}]}]), "messages[0].content[0].type"),
-        (json!([{"role": "user", "content": [{"type": "file"}]}]), "messages[0].content[0].type"),
+        (json!([{"role": "user", "content": [{"type": "file"}]}]), "messages[0].content[0].file"),
         (json!([{"role": "user", "content": [{"type": "text"}]}]), "messages[0].content[0].text"),
         (json!([user, {"role": "tool", "content": "x"}]), "messages[1].tool_call_id"),
         (
