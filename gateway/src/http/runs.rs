@@ -7,7 +7,7 @@ use adjutant_core::tool::Risk;
 use adjutant_store::approvals::Approval;
 use adjutant_store::ledger::{LedgerRow, Target};
 use adjutant_store::runs::Run;
-use adjutant_store::steps::ModelCallStep;
+use adjutant_store::steps::{ModelCallStep, StepKind};
 use adjutant_store::{approvals, ledger, runs, steps};
 use axum::Json;
 use axum::extract::State;
@@ -34,7 +34,7 @@ pub struct RunView {
     pub origin: String,
     pub model: Option<String>,
     pub usage: Usage,
-    /// What its model calls cost, one entry per currency.
+    /// What its model calls cost, the one for the thread's title among them; one entry per currency.
     pub costs: Vec<Cost>,
     /// Model calls whose price nobody told: they are not in `costs`.
     pub unpriced_steps: usize,
@@ -60,26 +60,10 @@ pub struct ErrorView {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum StepView {
-    // On each variant: the schema does not know `rename_all_fields`.
-    #[serde(rename_all = "camelCase")]
-    ModelCall {
-        number: i32,
-        id: StepId,
-        model: Option<String>,
-        stop: Option<String>,
-        error: Option<ErrorView>,
-        usage: Usage,
-        /// Who answered: `openai`, `anthropic` or `ollama`.
-        provider: Option<String>,
-        /// Whose key the call was made with.
-        paid_by: Option<PaidBy>,
-        /// Null where nobody told the price.
-        cost: Option<Cost>,
-        /// Models that were asked before this one, or that rest, and why.
-        passed_over: Vec<PassedOver>,
-        started_at: DateTime<Utc>,
-        finished_at: DateTime<Utc>,
-    },
+    ModelCall(ModelCallView),
+    /// The small model was asked for the thread's title after the run: in `costs`, not in the run's `usage`.
+    Title(ModelCallView),
+    // On the variant: the schema does not know `rename_all_fields`.
     #[serde(rename_all = "camelCase")]
     ToolCall {
         /// Of the model call that asked for it.
@@ -97,6 +81,27 @@ pub enum StepView {
         finished_at: Option<DateTime<Utc>>,
         approval: Option<ApprovalView>,
     },
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelCallView {
+    pub number: i32,
+    pub id: StepId,
+    pub model: Option<String>,
+    pub stop: Option<String>,
+    pub error: Option<ErrorView>,
+    pub usage: Usage,
+    /// Who answered: `openai`, `anthropic` or `ollama`.
+    pub provider: Option<String>,
+    /// Whose key the call was made with.
+    pub paid_by: Option<PaidBy>,
+    /// Null where nobody told the price.
+    pub cost: Option<Cost>,
+    /// Models that were asked before this one, or that rest, and why.
+    pub passed_over: Vec<PassedOver>,
+    pub started_at: DateTime<Utc>,
+    pub finished_at: DateTime<Utc>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -226,7 +231,7 @@ fn error(parts: Option<(String, String)>) -> Option<ErrorView> {
 }
 
 fn model_call(step: ModelCallStep) -> StepView {
-    StepView::ModelCall {
+    let view = ModelCallView {
         number: step.number,
         id: step.id,
         model: step.model,
@@ -239,6 +244,10 @@ fn model_call(step: ModelCallStep) -> StepView {
         passed_over: step.passed_over,
         started_at: step.started_at,
         finished_at: step.finished_at,
+    };
+    match step.kind {
+        StepKind::ModelCall => StepView::ModelCall(view),
+        StepKind::Title => StepView::Title(view),
     }
 }
 

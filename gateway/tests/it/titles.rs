@@ -4,28 +4,41 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use adjutant_core::limits;
+use adjutant_core::scope::Role;
+use adjutant_testkit::db::TestDb;
 use adjutant_testkit::provider::{Piece, Provider, Reply, Turn};
 use serde_json::{Value, json};
+use sqlx::Executor;
+use tokio::process::Command;
 use tokio::sync::Semaphore;
 
+use super::binary::{Home, Serving, adjutant};
+use super::replicas::beside_at;
 use super::server::{KEY, TestServer, answer, soon};
-use super::ws_support::{Client, ends_run, is_custom};
+use super::ws_support::{Client, Folder, ends_run, is_custom};
 
-/// A server whose small model answers as `small` says; the other one echoes.
-async fn start(small: impl Fn(&Turn) -> Reply + Send + Sync + 'static) -> (TestServer, Provider) {
-    let provider = Provider::start(move |turn: &Turn| match turn.body["model"].as_str() {
+/// A provider whose small model answers as `small` says; the other one echoes.
+async fn provider(small: impl Fn(&Turn) -> Reply + Send + Sync + 'static) -> Provider {
+    Provider::start(move |turn: &Turn| match turn.body["model"].as_str() {
         Some("tiny") => small(turn),
         _ => Reply::text(&format!("echo {}", turn.last_user())),
     })
-    .await;
-    let base_url = provider.base_url();
-    let settings = [
+    .await
+}
+
+fn settings(base_url: &str) -> Vec<(&'static str, &str)> {
+    vec![
         ("LLM_PROVIDER", "openai"),
         ("LLM_MODEL", "scripted"),
         ("LLM_SMALL_MODEL", "openai/tiny"),
-        ("OPENAI_BASE_URL", base_url.as_str()),
-    ];
-    (TestServer::start_with(&settings).await, provider)
+        ("OPENAI_BASE_URL", base_url),
+    ]
+}
+
+async fn start(small: impl Fn(&Turn) -> Reply + Send + Sync + 'static) -> (TestServer, Provider) {
+    let provider = provider(small).await;
+    let base_url = provider.base_url();
+    (TestServer::start_with(&settings(&base_url)).await, provider)
 }
 
 async fn say(client: &mut Client, thread: Option<&str>, text: &str) -> String {
@@ -140,4 +153,147 @@ async fn a_small_model_that_failed_once_gives_the_title_after_the_next_run() {
         "the first question"
     );
     server.stop().await;
+}
+
+/// The run of these frames with its steps.
+async fn run_of(server: &TestServer, frames: &[Value], key: &str) -> Value {
+    let run = frames.iter().rev().find_map(|frame| frame["runId"].as_str()).unwrap();
+    server.get(&format!("/api/runs/{run}"), key).await.body
+}
+
+fn of_title(run: &Value) -> Option<Value> {
+    run["steps"].as_array().unwrap().iter().find(|step| step["type"] == "title").cloned()
+}
+
+#[tokio::test]
+async fn what_a_title_cost_is_a_step_of_its_run_and_so_is_a_call_that_failed() {
+    let calls = AtomicUsize::new(0);
+    let provider = provider(move |_| match calls.fetch_add(1, Ordering::Relaxed) {
+        0 => Reply::Status(400, "{}".to_owned()),
+        _ => Reply::text("A trip"),
+    })
+    .await;
+    let (base_url, folder) = (provider.base_url(), Folder::new());
+    let (origin, prices) = (base_url.trim_end_matches("/v1"), folder.mcp());
+    let list = format!(
+        "[[provider]]\nname = 'openai'\norigins = ['{origin}']\ncurrency = 'EUR'\ndate = '2026-11-25'\nsource = 'test'\n\
+         [[provider.model]]\nname = 'tiny'\ninput = '1'\noutput = '2'\n"
+    );
+    std::fs::write(&prices, list).unwrap();
+    let mut all = settings(&base_url);
+    all.push(("LLM_PRICES", prices.as_str()));
+    let server = TestServer::start_with(&all).await;
+    let mut client = Client::open(server.address, KEY).await;
+    client.say(None, "one", "one").await;
+    let frames = client.until(ends_run).await;
+    let failed = async || of_title(&run_of(&server, &frames, KEY).await);
+    soon("the failure is on record", async || failed().await.is_some()).await;
+    let step = failed().await.unwrap();
+    assert_eq!((&step["error"]["code"], &step["cost"]), (&json!("model_refused"), &Value::Null), "{step:#}");
+
+    let thread = frames.iter().find_map(|frame| frame["threadId"].as_str()).unwrap();
+    client.say(Some(thread), "two", "two").await;
+    let (ends, named) = (ends_run, |frame: &Value| is_custom(frame, "thread.changed"));
+    let frames = client.until_all(&[&ends, &named]).await;
+    let ended: Vec<Value> = frames.into_iter().filter(ends_run).collect();
+    let run = run_of(&server, &ended, KEY).await;
+    let step = of_title(&run).unwrap();
+    // 11 tokens in and 7 out, as the provider says.
+    let cost = json!({"micros": 25, "currency": "EUR"});
+    assert_eq!((&step["cost"], &step["paidBy"], &step["provider"]), (&cost, &json!("operator"), &json!("openai")));
+    assert_eq!((&step["usage"]["outputTokens"], &step["number"]), (&json!(7), &json!(1)), "{step:#}");
+    assert_eq!(run["costs"], json!([cost]), "the other model has no price");
+    assert_eq!(run["unpricedSteps"], 1);
+    assert_eq!(run["usage"]["outputTokens"], 7, "what the run itself used");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_has_a_key_pays_for_the_title_with_it() {
+    const OPERATOR: &str = "sk-of-the-operator";
+    const RING: &str = "test:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+    let provider = provider(|_| Reply::text("A trip")).await;
+    let base_url = provider.base_url();
+    let mut all = settings(&base_url);
+    all.extend([("OPENAI_API_KEY", OPERATOR), ("CREDENTIALS_ENCRYPTION_KEY", RING)]);
+    let server = TestServer::start_with(&all).await;
+    let anna = server.key_with("anna", "personal", Role::Personal, false).await.secret;
+    let ben = server.key_with("ben", "personal", Role::Personal, true).await.secret;
+    let stored = server.request("PUT", "/api/credentials/llm_openai").header("x-api-key", &anna);
+    assert_eq!(answer(stored.json(&json!({"apiKey": "sk-anna"}))).await.status, 201);
+    for (key, paid_by, seen) in [(&anna, "user", "sk-anna"), (&ben, "operator", OPERATOR)] {
+        let mut client = Client::open(server.address, key).await;
+        client.say(None, "one", "one").await;
+        let (ends, named) = (ends_run, |frame: &Value| is_custom(frame, "thread.changed"));
+        let frames = client.until_all(&[&ends, &named]).await;
+        let ended: Vec<Value> = frames.into_iter().filter(ends_run).collect();
+        let step = of_title(&run_of(&server, &ended, key).await).unwrap();
+        assert_eq!(step["paidBy"], paid_by, "{step:#}");
+        let turn = asked(&provider).pop().unwrap();
+        assert_eq!(turn.authorization, Some(format!("Bearer {seen}")));
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn two_replicas_make_one_title_and_clients_of_both_hear_it() {
+    let permits = Arc::new(Semaphore::new(0));
+    let held = Arc::clone(&permits);
+    let (server, provider) =
+        start(move |_| Reply::Stream(vec![Piece::Hold(Arc::clone(&held)), Piece::Text("A trip".to_owned())])).await;
+    let base_url = provider.base_url();
+    let (other, address) = beside_at(&server, &settings(&base_url)).await;
+    let (mut here, mut there) = (Client::open(server.address, KEY).await, Client::open(address, KEY).await);
+    let thread = say(&mut here, None, "one").await;
+    soon("the small model is asked", async || !asked(&provider).is_empty()).await;
+    // A run of the other replica ends in the same thread, which still has no title.
+    say(&mut there, Some(&thread), "two").await;
+    permits.add_permits(1);
+    for client in [&mut here, &mut there] {
+        let told = client.until(|frame| is_custom(frame, "thread.changed")).await.pop().unwrap();
+        assert_eq!(told["event"]["value"]["title"], "A trip");
+    }
+    // Whatever the other one began after its run has ended by then.
+    other.supervisor().stop().await;
+    let tries = sqlx::query_scalar::<_, i32>("select title_tries from threads").fetch_one(&server.db.admin()).await;
+    assert_eq!((asked(&provider).len(), tries.unwrap()), (1, 1));
+    server.stop().await;
+}
+
+/// `adjutant serve` on this database.
+async fn serve(home: &Home, db: &TestDb, base_url: &str) -> Serving {
+    let mut command: Command = adjutant(home, &["serve"]);
+    command.env("SYSTEM_DB_URL", db.app_url()).env("ASSISTANT_API_KEY", KEY);
+    Serving::start({
+        command.envs(settings(base_url));
+        command
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_server_that_is_killed_while_it_asks_leaves_a_claim_that_runs_out_and_not_for_ever() {
+    let held = Arc::new(Semaphore::new(0));
+    let provider = provider(move |_| Reply::Stream(vec![Piece::Hold(Arc::clone(&held))])).await;
+    let (home, db, base_url) = (Home::new(), TestDb::new().await, provider.base_url());
+    let open = async |server: &Serving| Client::open(server.address.parse().unwrap(), KEY).await;
+    let mut thread = None;
+    let tries = usize::try_from(limits::TITLE_TRIES).unwrap();
+    for tried in 1..=tries {
+        let mut server = serve(&home, &db, &base_url).await;
+        thread = Some(say(&mut open(&server).await, thread.as_deref(), &format!("killed {tried}")).await);
+        soon("the small model is asked", async || asked(&provider).len() == tried).await;
+        server.child.kill().await.unwrap();
+        if tried == 1 {
+            let server = serve(&home, &db, &base_url).await;
+            say(&mut open(&server).await, thread.as_deref(), "while the claim holds").await;
+            assert_eq!(server.terminate().await, 0);
+            assert_eq!(asked(&provider).len(), 1, "the dead server's claim holds");
+        }
+        db.admin().execute("update threads set title_until = now() - interval '1 second'").await.unwrap();
+    }
+    let server = serve(&home, &db, &base_url).await;
+    say(&mut open(&server).await, thread.as_deref(), "enough").await;
+    assert_eq!(server.terminate().await, 0);
+    assert_eq!(asked(&provider).len(), tries);
 }

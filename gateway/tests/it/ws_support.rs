@@ -202,8 +202,13 @@ impl Client {
 
     /// The next frame, or the code with which the socket was closed.
     pub(crate) async fn try_next(&mut self) -> Result<Value, u16> {
+        self.next_within(PATIENCE).await
+    }
+
+    /// The same, of a server that may take its time.
+    pub(crate) async fn next_within(&mut self, patience: Duration) -> Result<Value, u16> {
         loop {
-            let message = tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("a frame within ten seconds");
+            let message = tokio::time::timeout(patience, self.socket.next()).await.expect("a frame in time");
             match message {
                 Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
                 Some(Ok(Message::Close(frame))) => return Err(frame.map_or(1005, |frame| frame.code.into())),

@@ -9,10 +9,33 @@ use crate::error::StoreError;
 use crate::threads::signed;
 use crate::tx::Tx;
 
+/// What a model was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepKind {
+    /// A part of the run itself.
+    ModelCall,
+    /// The thread's title, after the run.
+    Title,
+}
+
+impl StepKind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::ModelCall => "model_call",
+            Self::Title => "title",
+        }
+    }
+
+    fn parse(text: &str) -> Self {
+        if text == Self::Title.as_str() { Self::Title } else { Self::ModelCall }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelCallStep {
     pub number: i32,
     pub id: StepId,
+    pub kind: StepKind,
     pub model: Option<String>,
     pub stop: Option<String>,
     pub error: Option<(String, String)>,
@@ -36,7 +59,7 @@ pub async fn insert(tx: &mut Tx, run: RunId, step: &ModelCallStep) -> Result<(),
         "insert into steps (user_id, profile, run_id, number, id, kind, model, stop, error_code, error_message,
                             input_tokens, output_tokens, cached_input_tokens, cache_write_tokens, provider, paid_by,
                             cost_micros, currency, passed_over, started_at, finished_at)
-         values ($1, $2, $3, $4, $5, 'model_call', $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+         values ($1, $2, $3, $4, $5, $21, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
         owner.user.as_str(),
         owner.profile.as_str(),
         run.as_uuid(),
@@ -57,16 +80,32 @@ pub async fn insert(tx: &mut Tx, run: RunId, step: &ModelCallStep) -> Result<(),
         serde_json::to_value(&step.passed_over).map_err(StoreError::bug)?,
         step.started_at,
         step.finished_at,
+        step.kind.as_str(),
     )
     .execute(tx.conn())
     .await?;
     Ok(())
 }
 
+/// The number of a step behind all that the run has. Only for a run that has ended: nobody else adds steps to it.
+pub async fn number_behind(tx: &mut Tx, run: RunId) -> Result<i32, StoreError> {
+    let owner = tx.owner().clone();
+    let number = sqlx::query_scalar!(
+        r#"select coalesce(max(number), 0) + 1 as "number!" from steps
+            where user_id = $1 and profile = $2 and run_id = $3"#,
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        run.as_uuid(),
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(number)
+}
+
 pub async fn of_run(tx: &mut Tx, run: RunId) -> Result<Vec<ModelCallStep>, StoreError> {
     let owner = tx.owner().clone();
     let rows = sqlx::query!(
-        "select number, id, model, stop, error_code, error_message, input_tokens, output_tokens, cached_input_tokens,
+        "select number, id, kind, model, stop, error_code, error_message, input_tokens, output_tokens, cached_input_tokens,
                 cache_write_tokens, provider, paid_by, cost_micros, currency, passed_over, started_at, finished_at
            from steps where user_id = $1 and profile = $2 and run_id = $3 order by number",
         owner.user.as_str(),
@@ -80,6 +119,7 @@ pub async fn of_run(tx: &mut Tx, run: RunId) -> Result<Vec<ModelCallStep>, Store
         .map(|row| ModelCallStep {
             number: row.number,
             id: StepId::from_uuid(row.id),
+            kind: StepKind::parse(&row.kind),
             model: row.model,
             stop: row.stop,
             error: row.error_code.zip(row.error_message),

@@ -7,7 +7,8 @@ use adjutant_store::error::StoreError;
 use adjutant_store::ledger::LedgerRow;
 use adjutant_store::runs::{Run, RunStatus};
 use adjutant_store::tx::Tx;
-use adjutant_store::{ledger, runs, steps};
+use adjutant_store::steps::{self, StepKind};
+use adjutant_store::{ledger, runs};
 
 use super::failure::Failure;
 use super::follow::{Follower, Heard};
@@ -99,7 +100,9 @@ type Closing = Option<(Option<String>, Ending)>;
 async fn finished_end(place: &Place, usage: Usage) -> Result<Closing, StoreError> {
     let run = place.run;
     let steps = place.engine.store().scoped(&place.owner, async |tx| steps::of_run(tx, run).await).await?;
-    let finish = match steps.last().and_then(|step| step.stop.as_deref()) {
+    // The thread's title may have been asked for meanwhile.
+    let last = steps.iter().rfind(|step| step.kind == StepKind::ModelCall);
+    let finish = match last.and_then(|step| step.stop.as_deref()) {
         Some("length") => "length",
         Some("filtered") => "content_filter",
         _ => "stop",

@@ -16,7 +16,7 @@ use adjutant_core::run::state::Event as MachineEvent;
 use adjutant_core::tool::ToolSpec;
 use adjutant_store::error::StoreError;
 use adjutant_store::files;
-use adjutant_store::steps::ModelCallStep;
+use adjutant_store::steps::{ModelCallStep, StepKind};
 use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use tokio::sync::{Notify, oneshot};
@@ -304,14 +304,9 @@ impl Driver {
             let message = self.next_message(self.state.answer_id, Role::Assistant, parts, batch);
             batch.message(EventBody::Answer, message);
         }
-        let stop = match answer.stop {
-            StopReason::Finished => "finished",
-            StopReason::Length => "length",
-            StopReason::Filtered => "filtered",
-        };
         batch.step = Some(ModelCallStep {
             model: Some(answer.model.clone()),
-            stop: Some(stop.to_owned()),
+            stop: Some(stop(answer.stop).to_owned()),
             usage: answer.usage,
             provider: Some(answer.provider),
             paid_by: Some(answer.paid_by),
@@ -359,6 +354,7 @@ impl Driver {
         ModelCallStep {
             number: i32::try_from(self.state.steps).unwrap_or(i32::MAX),
             id: StepId::new(),
+            kind: StepKind::ModelCall,
             model: None,
             stop: None,
             error: None,
@@ -373,8 +369,17 @@ impl Driver {
     }
 }
 
+/// Why an answer ended, as a step has it.
+pub(super) fn stop(reason: StopReason) -> &'static str {
+    match reason {
+        StopReason::Finished => "finished",
+        StopReason::Length => "length",
+        StopReason::Filtered => "filtered",
+    }
+}
+
 /// Fit to be stored.
-fn shown(passed_over: Vec<PassedOver>) -> Vec<PassedOver> {
+pub(super) fn shown(passed_over: Vec<PassedOver>) -> Vec<PassedOver> {
     let clean = |passed: PassedOver| PassedOver {
         model: without_nul(passed.model),
         code: passed.code,

@@ -5,19 +5,25 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use adjutant_core::ids::ThreadId;
+use adjutant_core::ids::{RunId, StepId, ThreadId};
 use adjutant_core::limits;
-use adjutant_core::message::Message;
-use adjutant_core::model::{ModelEvent, ModelRequest, PromptMessage, Purpose, Usage};
+use adjutant_core::message::{Message, without_nul};
+use adjutant_core::model::{
+    ModelAnswer, ModelError, ModelErrorKind, ModelEvent, ModelRequest, PromptMessage, Purpose, Usage,
+};
 use adjutant_core::prompt::title;
 use adjutant_core::run::state::{Outcome, Phase};
 use adjutant_core::scope::Scope;
 use adjutant_store::error::StoreError;
+use adjutant_store::steps::{self, ModelCallStep, StepKind};
 use adjutant_store::threads;
+use adjutant_store::tx::Tx;
+use chrono::{DateTime, Utc};
 use futures::StreamExt;
 
 use super::assistant;
 use super::driver::Driver;
+use super::thinking::{shown, stop};
 use crate::engine::Engine;
 use crate::threads::change::{ThreadError, tell};
 
@@ -31,10 +37,11 @@ impl Driver {
         if !succeeded || self.context.hidden || !self.engine.inner.parts.llm.has_small_model() {
             return;
         }
-        let (engine, scope, thread) = (self.engine.clone(), self.context.scope.clone(), self.context.thread);
+        let (engine, scope) = (self.engine.clone(), self.context.scope.clone());
+        let (thread, run) = (self.context.thread, self.context.lease.run);
         let tail: Vec<Arc<Message>> = self.tail.clone();
         self.engine.supervisor().spawn("title", async move {
-            if let Err(error) = engine.give_title(&scope, thread, &tail).await {
+            if let Err(error) = engine.give_title(&scope, thread, run, &tail).await {
                 tracing::warn!(thread.id = %thread, %error, "the thread gets no title for now");
             }
         });
@@ -42,32 +49,44 @@ impl Driver {
 }
 
 impl Engine {
-    async fn give_title(&self, scope: &Scope, thread: ThreadId, tail: &[Arc<Message>]) -> Result<(), ThreadError> {
+    async fn give_title(
+        &self,
+        scope: &Scope,
+        thread: ThreadId,
+        run: RunId,
+        tail: &[Arc<Message>],
+    ) -> Result<(), ThreadError> {
         let Some(prompt) = title::build(tail) else { return Ok(()) };
         let Some(request) = self.claim_title(scope, thread, prompt).await? else { return Ok(()) };
+        let model = request.models.first().cloned();
+        let begun = self.inner.parts.clock.now();
         let stopping = self.supervisor().stopping().clone();
         let asked = tokio::select! {
             biased;
-            () = stopping.cancelled() => Err("the server stops".to_owned()),
-            asked = tokio::time::timeout(limits::TITLE_TIME, self.ask_for_title(request)) => {
-                asked.unwrap_or_else(|_| Err("the small model takes too long".to_owned()))
-            }
+            // Nobody failed: the claim is given back, and nothing is on record.
+            () = stopping.cancelled() => None,
+            asked = tokio::time::timeout(limits::TITLE_TIME, self.ask_for_title(request)) => Some(
+                asked.unwrap_or_else(|_| Err(ModelError::new(ModelErrorKind::TimedOut, "the small model takes too long")))
+            ),
         };
         let owner = scope.owner();
-        let (text, usage) = match asked {
-            Ok(answer) => answer,
-            Err(reason) => {
-                tracing::info!(thread.id = %thread, reason, "no title, the next run that ends asks again");
-                self.store().scoped(&owner, async |tx| threads::release_title(tx, thread).await).await?;
-                return Ok(());
-            }
+        let Some(asked) = asked else {
+            self.store().scoped(&owner, async |tx| threads::release_title(tx, thread).await).await?;
+            return Ok(());
         };
+        if let Err(error) = &asked {
+            tracing::info!(thread.id = %thread, reason = %error, "no title, the next run that ends asks again");
+        }
+        let accepted = asked.as_ref().ok().and_then(|answer| title::accept(&answer.text));
+        let usage = asked.as_ref().map(|answer| answer.usage).unwrap_or_default();
+        let step = record(asked, model, begun, self.inner.parts.clock.now());
         self.in_thread(&owner, thread, async |_, tx, _, after| {
             threads::add_usage(tx, thread, usage).await?;
-            match title::accept(&text) {
+            keep(tx, run, step).await?;
+            match &accepted {
                 Some(title) => {
                     // A person may have been faster.
-                    if let Some(named) = threads::name(tx, thread, &title).await? {
+                    if let Some(named) = threads::name(tx, thread, title).await? {
                         after.events.push(tell(tx, &named).await?);
                     }
                 }
@@ -115,20 +134,67 @@ impl Engine {
             .await
     }
 
-    async fn ask_for_title(&self, request: ModelRequest) -> Result<(String, Usage), String> {
+    async fn ask_for_title(&self, request: ModelRequest) -> Result<ModelAnswer, ModelError> {
+        let no_title = |sentence: &str| ModelError::new(ModelErrorKind::Garbled, sentence);
         let mut stream = self.inner.parts.llm.stream(request);
         let mut length = 0;
         while let Some(event) = stream.next().await {
-            match event {
-                Ok(ModelEvent::TextDelta(text)) => length += text.len(),
-                Ok(ModelEvent::ThinkingDelta(_)) => {}
-                Ok(ModelEvent::Finished(answer)) => return Ok((answer.text, answer.usage)),
-                Err(error) => return Err(error.message),
+            match event? {
+                ModelEvent::TextDelta(text) => length += text.len(),
+                ModelEvent::ThinkingDelta(_) => {}
+                ModelEvent::Finished(answer) => return Ok(answer),
             }
             if length > limits::TITLE_ANSWER_BYTES {
-                return Err("the small model's answer is no title".to_owned());
+                return Err(no_title("the small model's answer is no title"));
             }
         }
-        Err("the small model's answer has no end".to_owned())
+        Err(ModelError::new(ModelErrorKind::Truncated, "the small model's answer has no end"))
     }
+}
+
+/// The record of the call, whatever came of it: what it used and cost, or why it failed.
+fn record(
+    asked: Result<ModelAnswer, ModelError>,
+    model: Option<String>,
+    started_at: DateTime<Utc>,
+    finished_at: DateTime<Utc>,
+) -> ModelCallStep {
+    let empty = ModelCallStep {
+        number: 0,
+        id: StepId::new(),
+        kind: StepKind::Title,
+        model,
+        stop: None,
+        error: None,
+        usage: Usage::default(),
+        provider: None,
+        paid_by: None,
+        cost: None,
+        passed_over: Vec::new(),
+        started_at,
+        finished_at,
+    };
+    match asked {
+        Ok(answer) => ModelCallStep {
+            model: Some(without_nul(answer.model)),
+            stop: Some(stop(answer.stop).to_owned()),
+            usage: answer.usage,
+            provider: Some(answer.provider),
+            paid_by: Some(answer.paid_by),
+            cost: answer.cost,
+            passed_over: shown(answer.passed_over),
+            ..empty
+        },
+        Err(error) => ModelCallStep {
+            error: Some((error.kind.code().to_owned(), without_nul(error.message))),
+            passed_over: shown(error.passed_over),
+            ..empty
+        },
+    }
+}
+
+/// Behind the steps of the run, which has ended.
+async fn keep(tx: &mut Tx, run: RunId, step: ModelCallStep) -> Result<(), StoreError> {
+    let number = steps::number_behind(tx, run).await?;
+    steps::insert(tx, run, &ModelCallStep { number, ..step }).await
 }
