@@ -21,7 +21,8 @@ const HEAD: &str = "# The key that encrypts the credentials in Adjutant's databa
                     # Keep a copy, apart from backups of the database. A line above the others becomes the current key.\n";
 /// Room for every key that is allowed, and notes.
 const LONGEST: u64 = 64 * 1024;
-const PRIVATE: u32 = 0o600;
+/// Its owner may read and change it, nobody else anything.
+pub const PRIVATE: u32 = 0o600;
 
 pub struct Opened {
     pub vault: Vault,
@@ -54,6 +55,14 @@ pub fn look(data: &Data, database: &Database, settings: &Settings) -> Result<Opt
         (Some(keys), Some(file)) => Some(keys.followed_by(file)),
         (keys, file) => keys.or(file),
     })
+}
+
+/// Who may do what with the key file; none if it is not there, or is not where keys come from.
+pub fn file_mode(data: &Data, database: &Database) -> Option<(PathBuf, u32)> {
+    let Database::Embedded { .. } = database else { return None };
+    let path = data.dir.join(FILE);
+    let mode = fs::metadata(&path).ok()?.mode() & 0o7777;
+    Some((path, mode))
 }
 
 /// Keys that stored credentials need and the vault lacks.

@@ -1,31 +1,26 @@
 //! `adjutant doctor`: looks at everything a server needs and changes nothing.
 
+mod keys;
+mod models;
 mod people;
 mod settings;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use adjutant_core::limits;
 use adjutant_core::scope::{Origin, ProfileName, Role, Scope};
-use adjutant_llm::router::Router;
 use adjutant_mcp::options::Options;
 use adjutant_mcp::pool::{Bridges, ServerReport, ServerState};
 use adjutant_store::diagnose;
-use adjutant_store::vault::VaultError;
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
-use tokio::time::timeout;
 
 use super::terminal;
-use crate::boot::{database, embedded, vault};
+use crate::boot::{database, embedded};
 use crate::config::Config;
-use crate::config::database::Database;
 use crate::config::environment::Environment;
-
-const MODEL_ANSWER: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -59,8 +54,8 @@ pub(super) async fn run(arguments: &Arguments, environment: &Environment) -> Res
         Ok(config) => {
             checks.push(check("settings", "settings", State::Ok, "all can be read".to_owned()));
             checks.extend(database_checks(&config).await);
-            checks.push(vault_check(&config));
-            let (models, servers) = tokio::join!(model_checks(&config), mcp_checks(&config));
+            checks.extend(keys::checks(&config));
+            let (models, servers) = tokio::join!(models::checks(&config), mcp_checks(&config));
             checks.extend(models);
             checks.extend(servers);
         }
@@ -103,6 +98,7 @@ async fn database_checks(config: &Config) -> Vec<Check> {
                 match reached.open().await {
                     Ok(store) => {
                         checks.extend(people::checks(&store).await);
+                        checks.extend(keys::of_credentials(config, &store).await);
                         store.close().await;
                     }
                     Err(error) => checks.push(check(AREA, "connection", State::Failed, super::sentence(&error))),
@@ -115,50 +111,6 @@ async fn database_checks(config: &Config) -> Vec<Check> {
         }
         Err(error) => vec![check(AREA, "connection", State::Failed, super::sentence(&error))],
     }
-}
-
-fn vault_check(config: &Config) -> Check {
-    let (state, detail) = match vault::look(&config.data, &config.database, &config.vault) {
-        Ok(Some(ring)) => (State::Ok, format!("the current key is {}", ring.current_id())),
-        Ok(None) if matches!(config.database, Database::Embedded { .. }) => {
-            let file = config.data.dir.join(vault::FILE);
-            (State::Warning, format!("none yet; `adjutant serve` makes it in {}", file.display()))
-        }
-        Ok(None) => (State::Warning, VaultError::NoKey.to_string()),
-        Err(error) => (State::Failed, super::sentence(&error)),
-    };
-    check("credentials", "key", state, detail)
-}
-
-async fn model_checks(config: &Config) -> Vec<Check> {
-    const AREA: &str = "model";
-    let router = match Router::new(config.model.operator.clone()) {
-        Ok(router) => router,
-        Err(error) => return vec![check(AREA, "model", State::Failed, error.to_string())],
-    };
-    let Ok(told) = timeout(MODEL_ANSWER, router.check()).await else {
-        return vec![check(AREA, "model", State::Failed, "a provider did not answer in time".to_owned())];
-    };
-    let mut checks: Vec<Check> = told
-        .into_iter()
-        .map(|(provider, said)| match said {
-            Ok(found) => check(AREA, provider, State::Ok, found),
-            Err(error) => check(AREA, provider, State::Failed, error.to_string()),
-        })
-        .collect();
-    if let Some(found) = router.found() {
-        let detail = format!("nothing is configured; {found} of the Ollama on this machine answers");
-        checks.push(check(AREA, "model", State::Ok, detail));
-    }
-    if checks.is_empty() {
-        checks.push(check(AREA, "model", State::Warning, adjutant_llm::advice().to_owned()));
-    }
-    let models = &config.model.operator.models;
-    if models.len() > 1 {
-        checks.push(check(AREA, "order", State::Ok, format!("asked one after the other: {}", models.join(", "))));
-    }
-    checks.extend(router.prices().describe().into_iter().map(|line| check(AREA, "prices", State::Ok, line)));
-    checks
 }
 
 async fn mcp_checks(config: &Config) -> Vec<Check> {

@@ -21,6 +21,7 @@ mod cli_completions;
 mod cli_init;
 mod consent_rest;
 mod credentials;
+mod doctor;
 mod doors;
 mod files;
 mod files_wire;

@@ -15,6 +15,7 @@ use tokio::time::sleep;
 
 use crate::attempt::{Attempt, Progress, Tap};
 use crate::failure::{self, Failure};
+use crate::offers::Offered;
 use crate::redact::Redactor;
 use crate::settings::{Provider, Settings, SetupError, Thinking, Timeouts};
 use crate::wire::{Reader, sight};
@@ -34,7 +35,6 @@ struct Inner {
     /// Scheme, host and port.
     origin: String,
     mark: String,
-    model: String,
     thinking: Thinking,
     redactor: Redactor,
     timeouts: Timeouts,
@@ -54,8 +54,7 @@ pub(crate) enum Patience {
 
 impl Client {
     pub(crate) fn new(settings: Settings) -> Result<Self, SetupError> {
-        let model = settings.model.trim().to_owned();
-        if model.is_empty() {
+        if settings.model.trim().is_empty() {
             return Err(SetupError::Model);
         }
         let base = http::base_url(&settings.base_url)?;
@@ -71,7 +70,6 @@ impl Client {
             mark: format!("{} {origin}", provider.as_str()),
             origin,
             base,
-            model,
             thinking: settings.thinking,
             redactor: Redactor::new(settings.api_key, provider, settings.is_users),
             timeouts: settings.timeouts,
@@ -80,23 +78,18 @@ impl Client {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Asks the provider for its models, which costs nothing, and says in a sentence what came of it.
-    pub async fn check(&self) -> Result<String, ModelError> {
-        let model = &self.inner.model;
-        let listed = match self.inner.list().await {
-            Ok(Some(listed)) => listed,
-            Ok(None) => {
-                return Ok(format!(
-                    "the model provider answers but does not list its models, so {model} is not checked"
-                ));
+    /// Asks the provider for its models, which costs nothing, and says of each of these whether it is offered.
+    pub(crate) async fn check(&self, models: &[Option<String>]) -> Result<Vec<Offered>, ModelError> {
+        let listed = self.inner.list().await.map_err(|failure| failure.error)?;
+        let of = |model: &Option<String>| match (model, &listed) {
+            (None, _) => Offered::Unasked,
+            (Some(_), None) => Offered::Untold,
+            (Some(model), Some(listed)) if listed.iter().any(|name| is_named(self.inner.provider, name, model)) => {
+                Offered::Listed
             }
-            Err(failure) => return Err(failure.error),
+            (Some(_), Some(listed)) => Offered::Absent { of: listed.len() },
         };
-        if listed.iter().any(|name| is_named(self.inner.provider, name, model)) {
-            return Ok(format!("the model provider answers and offers {model}"));
-        }
-        let count = listed.len();
-        Ok(format!("the model provider answers, but {model} is not among the {count} models it lists"))
+        Ok(models.iter().map(of).collect())
     }
 
     /// The names of the provider's models; none where it does not list them.

@@ -1,6 +1,6 @@
 //! The models that a provider lists. Asking costs nothing, and needs no model to be chosen yet.
 
-use adjutant_core::model::{ModelError, ModelErrorKind};
+use adjutant_core::model::{ModelError, ModelErrorKind, Purpose};
 
 use crate::client::Client;
 use crate::settings::Settings;
@@ -18,4 +18,44 @@ pub async fn models(settings: &Settings) -> Result<Vec<String>, ModelError> {
     listed.retain(|name| !name.is_empty());
     listed.truncate(MOST);
     Ok(listed)
+}
+
+/// What a provider says of one of the operator's models.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    pub provider: &'static str,
+    /// As the provider has it; none where the provider is set up and no model of it is named.
+    pub model: Option<String>,
+    pub purpose: Purpose,
+    pub said: Result<Offered, ModelError>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offered {
+    Listed,
+    /// Among as many that are listed it is not.
+    Absent {
+        of: usize,
+    },
+    /// The provider lists nothing.
+    Untold,
+    /// The provider answers, and nobody named a model.
+    Unasked,
+}
+
+impl Check {
+    pub fn sentence(&self) -> String {
+        let model = self.model.as_deref().unwrap_or_default();
+        match &self.said {
+            Ok(Offered::Listed) => format!("the model provider answers and offers {model}"),
+            Ok(Offered::Absent { of }) => {
+                format!("the model provider answers, but {model} is not among the {of} models it lists")
+            }
+            Ok(Offered::Untold) => {
+                format!("the model provider answers but does not list its models, so {model} is not checked")
+            }
+            Ok(Offered::Unasked) => "the model provider answers; profiles may name its models".to_owned(),
+            Err(error) => error.to_string(),
+        }
+    }
 }

@@ -18,6 +18,7 @@ use crate::attempt::{Attempt, Progress};
 use crate::circuit::{Admission, Circuits, Key, Permit};
 use crate::client::{Client, Patience};
 use crate::failure::Failure;
+use crate::offers::Check;
 use crate::ollama::local;
 use crate::prices::Prices;
 use crate::settings::{Provider, Settings, SetupError};
@@ -108,15 +109,30 @@ impl Router {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Asks each of the operator's providers for its models, which costs nothing; one sentence each.
-    pub async fn check(&self) -> Vec<(&'static str, Result<String, ModelError>)> {
+    /// Asks each provider of the operator's models for those that it has, which costs nothing.
+    pub async fn check(&self) -> Vec<Check> {
         self.look_again().await;
+        let inner = &*self.inner;
+        let found = inner.found.get();
+        let answering = inner.chain.iter().chain(found.map(|(_, name)| name)).map(|name| (name, Purpose::Answer));
+        let named: Vec<_> = answering.chain(inner.small.iter().map(|name| (name, Purpose::Small))).collect();
+        let clients = inner.clients.iter().map(|(provider, client)| (*provider, client));
         let mut told = Vec::new();
-        for (provider, client) in &self.inner.clients {
-            told.push((provider.as_str(), client.check().await));
-        }
-        if let Some((client, _)) = self.inner.found.get() {
-            told.push(("ollama", client.check().await));
+        for (provider, client) in clients.chain(found.map(|(client, name)| (name.provider, client))) {
+            let of_it = named.iter().filter(|(name, _)| name.provider == provider);
+            let mut asked: Vec<_> = of_it.map(|(name, purpose)| (Some(name.model.clone()), *purpose)).collect();
+            if asked.is_empty() {
+                // Set up for profiles that choose its models.
+                asked.push((None, Purpose::Answer));
+            }
+            let models: Vec<Option<String>> = asked.iter().map(|(model, _)| model.clone()).collect();
+            let said: Vec<_> = match client.check(&models).await {
+                Ok(offered) => offered.into_iter().map(Ok).collect(),
+                Err(error) => vec![Err(error); asked.len()],
+            };
+            let provider = provider.as_str();
+            let each = asked.into_iter().zip(said);
+            told.extend(each.map(|((model, purpose), said)| Check { provider, model, purpose, said }));
         }
         told
     }

@@ -51,7 +51,7 @@ pub async fn keep(tx: &mut Tx, new: &NewFile<'_>, quota: u64) -> Result<FileInfo
 }
 
 /// Bytes of all files of the user. Holds other files of theirs back until this transaction ends.
-async fn used(tx: &mut Tx) -> Result<u64, StoreError> {
+pub async fn used(tx: &mut Tx) -> Result<u64, StoreError> {
     let used = sqlx::query_scalar!(r#"select files_used() as "used!""#).fetch_one(tx.conn()).await?;
     Ok(used.unsigned_abs())
 }

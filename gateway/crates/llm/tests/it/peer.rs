@@ -176,7 +176,7 @@ async fn the_peers_faults_have_their_kinds() {
 #[tokio::test]
 async fn the_peer_passes_the_check() {
     let peer = Peer::start().await;
-    assert!(peer.client().check().await.remove(0).1.unwrap().starts_with("the model provider answers"));
+    assert!(peer.client().check().await.remove(0).sentence().starts_with("the model provider answers"));
 }
 
 #[tokio::test]
@@ -200,7 +200,7 @@ async fn the_peer_speaks_the_other_formats_too() {
         assert_eq!(messages, [echo("one"), echo("two"), echo("three")], "{provider:?}");
         let answer = read(client.stream(with_results(request, &answer))).await.answer();
         assert_eq!(answer.text, "Echoed one, two and three.", "{provider:?}");
-        assert!(client.check().await.remove(0).1.is_ok(), "{provider:?}");
+        assert!(client.check().await.remove(0).said.is_ok(), "{provider:?}");
         for (words, kind) in [
             ("key refused", ModelErrorKind::Unauthorized),
             ("model unknown", ModelErrorKind::Refused),

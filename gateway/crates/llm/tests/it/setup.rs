@@ -1,6 +1,7 @@
 //! Building a client, checking its provider, and the client of a server without a model.
 
-use adjutant_core::model::{LlmClient, ModelErrorKind};
+use adjutant_core::model::{LlmClient, ModelErrorKind, Purpose};
+use adjutant_llm::offers::Offered;
 use adjutant_llm::router::{Operator, Router};
 use adjutant_llm::settings::{Provider, Settings, SetupError};
 
@@ -54,7 +55,8 @@ async fn a_check_tells_whether_the_model_is_offered() {
     ];
     for (status, body, sentence) in cases {
         let fake = Fake::start(vec![plain(status, "", body)]).await;
-        assert_eq!(client(&fake).check().await, [("openai", Ok(sentence.to_owned()))]);
+        let told = client(&fake).check().await;
+        assert_eq!(told.iter().map(|check| (check.provider, check.sentence())).collect::<Vec<_>>(), [("openai", sentence.to_owned())]);
         assert_eq!(fake.asked().remove(0).line, "GET /v1/models HTTP/1.1");
     }
 }
@@ -73,8 +75,28 @@ async fn a_check_that_fails_says_why() {
     ];
     for (reply, kind) in cases {
         let fake = Fake::start(vec![reply]).await;
-        assert_eq!(client(&fake).check().await.remove(0).1.unwrap_err().kind, kind);
+        assert_eq!(client(&fake).check().await.remove(0).said.unwrap_err().kind, kind);
     }
     let fake = Fake::start(vec![vec![Step::Hang]]).await;
-    assert_eq!(impatient(&fake, 1).check().await.remove(0).1.unwrap_err().kind, ModelErrorKind::TimedOut);
+    assert_eq!(impatient(&fake, 1).check().await.remove(0).said.unwrap_err().kind, ModelErrorKind::TimedOut);
+}
+
+#[tokio::test]
+async fn a_check_looks_for_each_model_that_the_operator_named() {
+    let models = r#"{"data":[{"id":"scripted"},{"id":"next"}]}"#;
+    let fake = Fake::start(vec![plain(200, "", models)]).await;
+    let operator = Operator {
+        models: vec!["openai/scripted".to_owned(), "openai/gone".to_owned()],
+        small_model: Some("openai/next".to_owned()),
+        ..Operator::alone(settings(&fake.base_url()))
+    };
+    let told = Router::new(operator).unwrap().check().await;
+    let told: Vec<_> = told.into_iter().map(|check| (check.model.unwrap(), check.purpose, check.said.unwrap())).collect();
+    let expected = [
+        ("scripted".to_owned(), Purpose::Answer, Offered::Listed),
+        ("gone".to_owned(), Purpose::Answer, Offered::Absent { of: 2 }),
+        ("next".to_owned(), Purpose::Small, Offered::Listed),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(fake.asked().len(), 1, "one list is enough");
 }
