@@ -49,7 +49,12 @@ pub(super) const SECRETS: &[&str] = &[
 ];
 
 /// Read by the repository's own scripts and tests.
-const NOT_OURS: &[&str] = &["ADJUTANT_PEERS_DIR", "ADJUTANT_REQUIRE_REAL_MODEL"];
+pub(super) const NOT_OURS: &[&str] = &["ADJUTANT_PEERS_DIR", "ADJUTANT_REQUIRE_REAL_MODEL"];
+
+#[cfg(test)]
+pub(super) fn all() -> impl Iterator<Item = &'static str> {
+    KNOWN.iter().copied()
+}
 
 pub(super) fn is_known(name: &str) -> bool {
     KNOWN.contains(&name) || name.strip_suffix(FILE).is_some_and(|name| SECRETS.contains(&name))

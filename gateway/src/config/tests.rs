@@ -287,3 +287,57 @@ fn all_faults_of_the_profiles_are_told_with_the_others() {
     assert!(text.contains("line 3") && text.contains("colour"), "{text}");
     assert!(faults(&[("ADJUTANT_PROFILES", "/nowhere/profiles.toml")]).contains("ADJUTANT_PROFILES"));
 }
+
+/// `docs/configuration.md` and the code name the same settings.
+#[test]
+fn each_setting_is_documented_and_nothing_else_is() {
+    const PAGE: &str = include_str!("../../../docs/configuration.md");
+    let is_name = |text: &str| text.contains('_') && text.bytes().all(|c| c.is_ascii_uppercase() || c == b'_');
+    let rows = PAGE.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let documented: Vec<&str> = rows.map(|(name, _)| name).filter(|name| is_name(name)).collect();
+    for name in names::all() {
+        assert_eq!(documented.iter().filter(|other| **other == name).count(), 1, "{name} has one row");
+    }
+    let unknown: Vec<_> = documented.iter().filter(|name| !names::is_known(name)).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+    let secrets = PAGE.split("## Secrets in files").nth(1).unwrap().split("\n## ").next().unwrap();
+    for name in names::SECRETS {
+        assert!(secrets.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+/// What the code reads of the environment is a setting that is known, or something of the system that the page names.
+#[test]
+fn nothing_is_read_that_nobody_documents() {
+    const PAGE: &str = include_str!("../../../docs/configuration.md");
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut folders = vec![source.join("config"), source.join("cli")];
+    let mut read = std::collections::BTreeSet::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            if path.file_stem().is_some_and(|name| name == "tests") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let mut before = "";
+            for (index, piece) in code.split('"').enumerate() {
+                let is_name = piece.len() > 3 && piece.contains('_') && piece.bytes().all(|c| c.is_ascii_uppercase() || c == b'_');
+                // Modules of the settings name what they read in constants, too.
+                if index % 2 == 1 && is_name && (path.starts_with(source.join("config")) || before.ends_with("environment.get(")) {
+                    read.insert(piece.to_owned());
+                }
+                before = piece;
+            }
+        }
+    }
+    read.retain(|name| !names::NOT_OURS.contains(&name.as_str()));
+    assert!(read.contains("LLM_SMALL_MODEL") && read.contains("NO_COLOR"), "{read:?}");
+    let undocumented: Vec<_> = read.iter().filter(|name| !name.starts_with('_') && !PAGE.contains(name.as_str())).collect();
+    assert!(undocumented.is_empty(), "{undocumented:?}");
+}
