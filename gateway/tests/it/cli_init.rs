@@ -5,10 +5,13 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use adjutant_testkit::provider::{Provider, Reply};
+use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use super::binary::{Home, Serving, adjutant, output};
+use super::peers::{Peer, aimock};
+use super::server::KEY;
 use super::terminal::Terminal;
 
 const SECRET: &str = "sk-hunter2hunter2";
@@ -183,4 +186,137 @@ async fn a_broken_file_is_not_touched() {
     assert_eq!(code, 2);
     assert!(stderr.contains("line 1") && !stderr.contains("hunter2"), "{stderr}");
     assert_eq!(std::fs::read_to_string(file(&home)).unwrap(), "OPENAI_API_KEY = sk-hunter2\n");
+}
+
+/// The scripted model of others, which speaks every provider's format, and answers the trial.
+async fn ready_peer() -> Peer {
+    let peer = aimock().await;
+    let fixture = json!({"fixtures": [{"match": {"userMessage": "Say: ready"}, "response": {"content": "ready"}}]});
+    tell(&peer, "/__aimock/fixtures", &fixture).await;
+    peer
+}
+
+async fn tell(peer: &Peer, path: &str, body: &Value) {
+    let answer = reqwest::Client::new().post(peer.base(path)).json(body).send().await.unwrap();
+    assert!(answer.status().is_success(), "{path}: {}", answer.status());
+}
+
+/// Which paths were asked.
+async fn asked(peer: &Peer) -> Vec<String> {
+    let journal: Vec<Value> = reqwest::get(peer.base("/__aimock/journal")).await.unwrap().json().await.unwrap();
+    journal.iter().filter_map(|entry| entry["path"].as_str().map(str::to_owned)).collect()
+}
+
+#[tokio::test]
+async fn anthropic_and_ollama_are_tried_in_their_own_format_before_they_are_written() {
+    let peer = ready_peer().await;
+    for (provider, base, path, setting) in [
+        ("anthropic", peer.base("/v1"), "/v1/messages", "ANTHROPIC_BASE_URL"),
+        ("ollama", peer.base(""), "/api/chat", "OLLAMA_BASE_URL"),
+    ] {
+        let home = Home::new();
+        let key = home.path().join("key");
+        std::fs::write(&key, format!("{SECRET}\n")).unwrap();
+        let options = ["--provider", provider, "--base-url", &base, "--model", "some-model"];
+        let unattended = async |home: &Home, options: &[&str]| {
+            // The address of Ollama is not that of the environment here.
+            let mut command = adjutant(home, &["init", "--yes"]);
+            command.args(options);
+            if provider == "anthropic" {
+                command.arg("--key-file").arg(&key);
+            }
+            output(command).await
+        };
+        tell(&peer, "/__aimock/error", &json!({"status": 401, "body": {"message": "invalid x-api-key"}})).await;
+        let (code, stdout, stderr) = unattended(&home, &options).await;
+        assert_eq!((code, stdout.as_str()), (1, ""), "{provider}: {stderr}");
+        assert!(stderr.contains("nothing was written") && stderr.contains("key"), "{provider}: {stderr}");
+        assert!(!file(&home).exists() && !stderr.contains("hunter2"), "{provider}: {stderr}");
+
+        let away = ["--provider", provider, "--base-url", "http://127.0.0.1:1", "--model", "some-model"];
+        let (code, _, stderr) = unattended(&home, &away).await;
+        assert_eq!(code, 1, "{provider}: {stderr}");
+        assert!(stderr.contains("nothing was written") && !file(&home).exists(), "{provider}: {stderr}");
+
+        // Other settings, and words of the operator, stay as they are.
+        std::fs::write(file(&home), "# mine\nADJUTANT_LOG = \"warn\"\n").unwrap();
+        let (code, _, stderr) = unattended(&home, &options).await;
+        assert_eq!(code, 0, "{provider}: {stderr}");
+        assert!(stderr.contains("It works: some-model answered \"ready\""), "{provider}: {stderr}");
+        assert!(asked(&peer).await.iter().any(|asked| asked.starts_with(path)), "{provider}: {:?}", asked(&peer).await);
+        let secret = if provider == "anthropic" { format!("ANTHROPIC_API_KEY = \"{SECRET}\"\n") } else { String::new() };
+        let expected = format!(
+            "# mine\nADJUTANT_LOG = \"warn\"\nLLM_PROVIDER = \"{provider}\"\nLLM_MODEL = \"some-model\"\n{setting} = \"{base}\"\n{secret}"
+        );
+        assert_eq!(std::fs::read_to_string(file(&home)).unwrap(), expected);
+    }
+}
+
+#[tokio::test]
+async fn an_ollama_that_nobody_configured_is_found_offered_and_answers() {
+    let peer = ready_peer().await;
+    let base = peer.base("");
+    let found = |home: &Home, arguments: &[&str]| {
+        let mut command = adjutant(home, arguments);
+        command.env("OLLAMA_BASE_URL", &base);
+        command
+    };
+    let home = Home::new();
+    let mut terminal = Terminal::open(&mut found(&home, &["init"]));
+    terminal.until("Ollama on this machine (found, with ").await;
+    terminal.until("Number or name [ollama]: ").await;
+    terminal.write("\n");
+    terminal.until("   1  ").await;
+    terminal.until("Model, by number or name").await;
+    terminal.write("1\n");
+    terminal.until("It works: ").await;
+    assert_eq!(terminal.end().await, Some(0), "{}", terminal.shown());
+    let text = std::fs::read_to_string(file(&home)).unwrap();
+    assert!(text.starts_with("LLM_PROVIDER = \"ollama\"\nLLM_MODEL = "), "{text}");
+
+    // Without any file the server finds it by itself.
+    let home = Home::new();
+    let mut command = found(&home, &["serve"]);
+    command.env("ASSISTANT_API_KEY", KEY);
+    let server = Serving::start(command).await;
+    let mut chat = adjutant(&home, &["chat", "hello"]);
+    chat.env("ADJUTANT_URL", format!("http://{}", server.address)).env("ADJUTANT_API_KEY", KEY);
+    let (code, said, talk) = output(chat).await;
+    assert_eq!(code, 0, "{talk}");
+    assert!(said.starts_with("Good to hear from you."), "{said}");
+    assert!(asked(&peer).await.iter().any(|asked| asked.starts_with("/api/chat")));
+    assert_eq!(server.terminate().await, 0);
+}
+
+#[tokio::test]
+async fn who_leaves_in_the_middle_leaves_the_file_as_it_was() {
+    let provider = ready().await;
+    let home = Home::new();
+    let before = "LLM_PROVIDER = \"openai\"\nLLM_MODEL = \"scripted\"\nOPENAI_BASE_URL = \"http://127.0.0.1:9/v1\"\n";
+    std::fs::write(file(&home), before).unwrap();
+    let base = provider.base_url();
+    // Each question in turn: Enter or an answer up to there, then the end of the input, or Ctrl-C.
+    let answers = [("Number or name", "compatible\n"), ("Its address", &*format!("{base}\n")), ("Key (", "\n"), ("Model, by", "")];
+    for stop in 0..answers.len() {
+        for key in ["\u{4}", "\u{3}"] {
+            let mut terminal = Terminal::open(&mut init(&home, &[]));
+            for (question, typed) in &answers[..stop] {
+                terminal.until(question).await;
+                terminal.until(": ").await;
+                terminal.write(typed);
+            }
+            terminal.until(answers[stop].0).await;
+            terminal.until(": ").await;
+            let in_secret = answers[stop].0.starts_with("Key");
+            match key {
+                // The end of input in a secret is Enter.
+                "\u{4}" if in_secret => terminal.write("\u{3}"),
+                "\u{3}" if !in_secret => terminal.interrupt(),
+                _ => terminal.write(key),
+            }
+            let code = terminal.end().await;
+            assert!(matches!(code, None | Some(130)), "{stop} {key:?} {code:?}: {}", terminal.shown());
+            assert_eq!(std::fs::read_to_string(file(&home)).unwrap(), before, "{stop} {key:?}");
+        }
+    }
 }
