@@ -31,7 +31,7 @@ pub(crate) fn exact(text: &str) -> String {
 }
 
 /// Control characters, and those that turn the direction of writing or cannot be seen.
-fn is_unsafe(c: char) -> bool {
+pub(crate) fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }

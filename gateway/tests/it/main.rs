@@ -17,6 +17,7 @@ mod binary;
 mod boot;
 mod branches;
 mod byok;
+mod chat_terminal;
 mod cli_completions;
 mod cli_init;
 mod consent_rest;

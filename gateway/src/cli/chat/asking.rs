@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::arguments;
 use super::conversation::Approval;
 use super::form::{Form, Taken};
 use super::talk::{Over, Talk};
@@ -79,15 +80,20 @@ impl Talk {
         match self.questions.front() {
             Some(Question::Approval(approval)) => {
                 let (name, server) = (exact(&approval.name), exact(&approval.server));
-                let (risk, arguments) = (exact(&approval.risk), exact(&approval.arguments.to_string()));
+                let risk = match approval.risk.as_str() {
+                    "read_only" => "it only reads, says the server",
+                    "destructive" => "it may delete or overwrite something",
+                    _ => "it may change something",
+                };
                 let why = match approval.why.as_str() {
                     "policy" => "\nA policy wants your consent.",
                     "foreign_text" => "\nThe assistant has read text from outside, which may have asked for this.",
                     "address" => "\nThe assistant has read text from outside, and you did not name this address.",
                     _ => "",
                 };
-                let question =
-                    format!("Run {name} of {server} ({risk}) with {arguments}?{why}\ny = once, a = always, n = no:");
+                let rows = arguments::rows(&approval.arguments).into_iter().map(|row| format!("\n  {row}"));
+                let with: String = rows.collect();
+                let question = format!("Run {name} of {server}? ({risk}){with}{why}\ny = once, a = always, n = no:");
                 self.screen.ask(&question);
             }
             Some(Question::Form(form)) => {
@@ -96,7 +102,7 @@ impl Talk {
             }
             Some(Question::Quarantined { .. }) => self.screen.ask("r = try again, d = discard, Enter = leave it:"),
             None if self.conversation.going.is_empty() && self.unacked.is_empty() => self.screen.prompt(),
-            None => {}
+            None => self.screen.wait(),
         }
     }
 }

@@ -74,7 +74,8 @@ impl Which {
 pub async fn run(args: ChatArgs, environment: &Environment) -> ExitCode {
     let shows = if args.json { Shows::Frames } else { Shows::Answers };
     let style = if environment.get("NO_COLOR").is_some() { Style::PLAIN } else { Style::COLOUR };
-    let mut screen = Screen::new(shows, style);
+    let controls = environment.get("TERM").is_some_and(|kind| kind != "dumb");
+    let mut screen = Screen::new(shows, style, controls);
     let server = match server(&args, environment) {
         Ok(server) => server,
         Err(sentence) => {
@@ -100,6 +101,7 @@ pub async fn run(args: ChatArgs, environment: &Environment) -> ExitCode {
     };
     if args.message.is_some() {
         screen.interactive = false;
+        screen.edits = false;
     }
     match Box::pin(Talk::begin(server, screen, &args, given)).await {
         Ok(talk) => Box::pin(talk.run()).await,

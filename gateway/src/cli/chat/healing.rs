@@ -41,10 +41,7 @@ impl Talk {
             if tries == 2 {
                 self.screen.fault(&format!("{}; trying again until it works, Ctrl-C leaves", lost.sentence));
             }
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                _ = self.interrupts.recv() => return Err(Over(INTERRUPTED)),
-            }
+            self.wait(pause).await?;
             pause = (pause * 2).min(LONGEST_PAUSE);
             match self.reopen().await {
                 Ok(()) if tries > 1 => {
@@ -57,6 +54,19 @@ impl Talk {
             }
         }
         Ok(())
+    }
+
+    /// What is typed meanwhile is seen, and sent later.
+    async fn wait(&mut self, pause: Duration) -> Result<(), Over> {
+        let over = tokio::time::sleep(pause);
+        tokio::pin!(over);
+        loop {
+            tokio::select! {
+                () = &mut over => return Ok(()),
+                typed = self.input.recv(), if self.screen.edits => self.hear(typed)?,
+                _ = self.interrupts.recv() => return Err(Over(INTERRUPTED)),
+            }
+        }
     }
 
     /// Goes on where the last connection stopped; sending a message again makes no second one.

@@ -1,18 +1,42 @@
 //! What a person sees: answers on standard output, everything else on standard error, so that a pipe gets answers only.
+//! On a terminal that understands controls, rows break at spaces, and the line that is being written stands below what
+//! comes, whole, wherever the answer is.
 
 use std::io::{IsTerminal as _, Write as _, stderr, stdin, stdout};
 
+use rustix::termios::tcgetwinsize;
+
+use super::editor::{Edit, Editor};
+use super::keys::Key;
+use super::wrap::{Wrap, rows, width_of};
 use crate::cli::plain::{line, plain};
 
 /// How much of a tool's arguments or result is shown.
 const SHOWN: usize = 160;
+const USUAL_WIDTH: usize = 80;
+const NARROWEST: usize = 20;
+/// For what is written behind a question.
+const ROOM: usize = 20;
+const PROMPT: &str = "> ";
+/// Takes the row away that the cursor is in.
+const CLEAR_ROW: &str = "\r\u{1b}[K";
+const CLEAR_BELOW: &str = "\r\u{1b}[J";
+const CLEAR_SCREEN: &str = "\u{1b}[2J\u{1b}[H";
 
 pub(super) struct Screen {
     shows: Shows,
     style: Style,
     /// Both ends are a terminal: prompts are shown.
     pub(super) interactive: bool,
+    /// The line is edited here, key by key; else the terminal does that, line by line.
+    pub(super) edits: bool,
     cursor: Cursor,
+    /// The row that the answer is in.
+    wrap: Wrap,
+    editor: Editor,
+    /// The words before the line that is asked for.
+    invited: Option<String>,
+    row: Row,
     /// Standard output is gone.
     pub(super) closed: bool,
 }
@@ -30,46 +54,72 @@ enum Cursor {
     AtStart,
     BehindAnswer,
     BehindThought,
+    /// Of a line that the terminal edits.
     BehindQuestion,
+}
+
+/// Where the line that is being written is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Row {
+    Nowhere,
+    Here,
+    /// Under a row that is not full yet and goes on in this column.
+    Under(usize),
+}
+
+/// What the person did.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Entry {
+    Line(String),
+    Closed,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Style {
     dim: &'static str,
     bold: &'static str,
+    wrong: &'static str,
     reset: &'static str,
 }
 
 impl Style {
-    pub(super) const PLAIN: Self = Self { dim: "", bold: "", reset: "" };
-    pub(super) const COLOUR: Self = Self { dim: "\u{1b}[2m", bold: "\u{1b}[1m", reset: "\u{1b}[0m" };
+    pub(super) const PLAIN: Self = Self { dim: "", bold: "", wrong: "", reset: "" };
+    pub(super) const COLOUR: Self =
+        Self { dim: "\u{1b}[2m", bold: "\u{1b}[1m", wrong: "\u{1b}[31m", reset: "\u{1b}[0m" };
 }
 
 impl Screen {
-    /// The style is that of a terminal; nothing else gets any.
-    pub(super) fn new(shows: Shows, style: Style) -> Self {
+    /// The style is that of a terminal; nothing else gets any. `controls`: the terminal understands them.
+    pub(super) fn new(shows: Shows, style: Style, controls: bool) -> Self {
+        let interactive = stdin().is_terminal() && stderr().is_terminal();
         Self {
             shows,
             style: if stderr().is_terminal() { style } else { Style::PLAIN },
-            interactive: stdin().is_terminal() && stderr().is_terminal(),
+            interactive,
+            edits: interactive && controls && shows == Shows::Answers,
             cursor: Cursor::AtStart,
+            wrap: Wrap::default(),
+            editor: Editor::default(),
+            invited: None,
+            row: Row::Nowhere,
             closed: false,
         }
     }
 
     /// A piece of an answer.
     pub(super) fn answer(&mut self, text: &str) {
+        let text = plain(text);
         if self.shows == Shows::Frames || text.is_empty() {
             return;
         }
-        let text = plain(text);
-        if matches!(self.cursor, Cursor::BehindQuestion | Cursor::BehindThought) {
-            self.end_line();
-        }
-        self.out(&text);
-        if !text.is_empty() {
-            self.cursor = if text.ends_with('\n') { Cursor::AtStart } else { Cursor::BehindAnswer };
-        }
+        self.beside_row(|screen| {
+            if matches!(screen.cursor, Cursor::BehindQuestion | Cursor::BehindThought) {
+                screen.end_line();
+            }
+            let folded = if screen.folds() { screen.wrap.feed(&text, screen.width()) } else { text.clone() };
+            screen.out(&folded);
+            screen.cursor = if folded.ends_with('\n') { Cursor::AtStart } else { Cursor::BehindAnswer };
+        });
     }
 
     /// A piece of what the model thinks: dim, and never on standard output.
@@ -78,27 +128,28 @@ impl Screen {
         if self.shows == Shows::Frames || !self.interactive || text.is_empty() {
             return;
         }
-        if self.cursor != Cursor::BehindThought {
-            self.end_line();
-        }
-        let Style { dim, reset, .. } = self.style;
-        err(&format!("{dim}{text}{reset}"));
-        self.cursor = if text.ends_with('\n') { Cursor::AtStart } else { Cursor::BehindThought };
+        self.beside_row(|screen| {
+            if screen.cursor != Cursor::BehindThought {
+                screen.end_line();
+            }
+            let folded = if screen.edits { screen.wrap.feed(&text, screen.width()) } else { text.clone() };
+            let Style { dim, reset, .. } = screen.style;
+            err(&format!("{dim}{folded}{reset}"));
+            screen.cursor = if folded.ends_with('\n') { Cursor::AtStart } else { Cursor::BehindThought };
+        });
     }
 
     /// The end of an answer, or of a question that something else came after.
-    pub(super) fn end_line(&mut self) {
+    pub(super) fn end_text(&mut self) {
+        self.beside_row(Self::end_line);
+    }
+
+    fn end_line(&mut self) {
+        self.wrap = Wrap::default();
         match std::mem::replace(&mut self.cursor, Cursor::AtStart) {
             Cursor::AtStart => {}
             Cursor::BehindAnswer => self.out("\n"),
             Cursor::BehindQuestion | Cursor::BehindThought => err("\n"),
-        }
-    }
-
-    /// The person ended the line.
-    pub(super) fn entered(&mut self) {
-        if self.cursor == Cursor::BehindQuestion {
-            self.cursor = Cursor::AtStart;
         }
     }
 
@@ -110,43 +161,225 @@ impl Screen {
         }
     }
 
-    /// One dim line beside the conversation.
+    /// Dim words beside the conversation.
     pub(super) fn note(&mut self, text: &str) {
         if self.shows == Shows::Frames {
             return;
         }
-        self.end_line();
-        let (Style { dim, reset, .. }, text) = (self.style, line(text, SHOWN));
-        err(&format!("{dim}{text}{reset}\n"));
+        let Style { dim, reset, .. } = self.style;
+        self.lines(&line(text, SHOWN), 2, dim, reset);
     }
 
     /// A line of a list that was asked for; `head` is our own.
     pub(super) fn entry(&mut self, head: &str, text: &str) {
-        self.end_line();
-        err(&format!("{head}  {}\n", line(text, SHOWN)));
+        let indent = width_of(head) + 2;
+        self.lines(&format!("{head}  {}", line(text, SHOWN)), indent, "", "");
     }
 
     /// A sentence that something went wrong.
     pub(super) fn fault(&mut self, sentence: &str) {
-        self.end_line();
-        err(&format!("{}\n", plain(sentence)));
+        let Style { wrong, reset, .. } = self.style;
+        self.lines(&plain(sentence), 2, wrong, reset);
     }
 
-    /// Asks; the text is safe already.
+    fn lines(&mut self, text: &str, indent: usize, begin: &str, end: &str) {
+        self.beside_row(|screen| {
+            screen.end_line();
+            for row in screen.folded(text, indent) {
+                err(&format!("{begin}{row}{end}\n"));
+            }
+        });
+    }
+
+    fn folded(&self, text: &str, indent: usize) -> Vec<String> {
+        if self.edits { rows(text, self.width(), indent) } else { vec![text.to_owned()] }
+    }
+
+    /// Asks; the text is safe already. Its last line stands before what is written.
     pub(super) fn ask(&mut self, question: &str) {
-        self.end_line();
         let Style { bold, reset, .. } = self.style;
-        err(&format!("{bold}{question}{reset} "));
-        self.cursor = Cursor::BehindQuestion;
+        if !self.edits {
+            self.end_line();
+            err(&format!("{bold}{question}{reset} "));
+            self.cursor = Cursor::BehindQuestion;
+            return;
+        }
+        let (text, last) = question.rsplit_once('\n').unwrap_or(("", question));
+        let long = width_of(last) + ROOM > self.width();
+        let (text, prompt) = if long { (question, PROMPT.to_owned()) } else { (text, format!("{last} ")) };
+        self.hide();
+        self.end_line();
+        for row in text.lines().flat_map(|line| self.folded(line, 2)) {
+            err(&format!("{bold}{row}{reset}\n"));
+        }
+        self.invited = Some(prompt);
+        self.show();
     }
 
     /// Invites to write, if that is not done already.
     pub(super) fn prompt(&mut self) {
-        if self.interactive && self.cursor != Cursor::BehindQuestion {
+        if self.edits {
+            if self.invited.as_deref() != Some(PROMPT) {
+                self.hide();
+                self.end_line();
+                self.invited = Some(PROMPT.to_owned());
+                self.show();
+            }
+        } else if self.interactive && !self.edits && self.cursor != Cursor::BehindQuestion {
             self.end_line();
-            err("> ");
+            err(PROMPT);
             self.cursor = Cursor::BehindQuestion;
         }
+    }
+
+    /// Nothing is asked any more.
+    pub(super) fn wait(&mut self) {
+        if self.invited.is_some() {
+            self.hide();
+            self.invited = None;
+            self.show();
+        }
+    }
+
+    /// The person ended a line that the terminal edits.
+    pub(super) fn entered(&mut self) {
+        if self.cursor == Cursor::BehindQuestion {
+            self.cursor = Cursor::AtStart;
+        }
+    }
+
+    /// What a key comes to.
+    pub(super) fn key(&mut self, key: Key) -> Option<Entry> {
+        let had_all = self.row != Row::Nowhere && self.holds_all();
+        match self.editor.take(key) {
+            Edit::Nothing => {}
+            Edit::Added(text) if had_all && self.holds_all() && !text.contains(['\n', '\t']) => err(&text),
+            Edit::Added(_) | Edit::Changed => self.draw(),
+            Edit::Clear => {
+                err(CLEAR_SCREEN);
+                // What stood above is gone, and so is the row that went on.
+                (self.row, self.cursor, self.wrap) = (Row::Nowhere, Cursor::AtStart, Wrap::default());
+                self.show();
+            }
+            Edit::Closed => return Some(Entry::Closed),
+            Edit::Entered(text) => {
+                self.leave(&text);
+                return Some(Entry::Line(text));
+            }
+        }
+        None
+    }
+
+    /// Throws away what is being written; whether there was anything.
+    pub(super) fn discard(&mut self) -> bool {
+        let had = self.edits && !self.editor.is_empty();
+        if had {
+            self.editor.empty();
+            self.draw();
+        }
+        had
+    }
+
+    /// After the terminal changed its size, or was somebody else's for a while.
+    pub(super) fn refresh(&mut self) {
+        if self.row != Row::Nowhere {
+            err(CLEAR_BELOW);
+            self.write_row();
+        }
+    }
+
+    /// Leaves a line that was entered on the screen, whole.
+    fn leave(&mut self, text: &str) {
+        let prompt = self.invited.take().unwrap_or_else(|| PROMPT.to_owned());
+        let fits = !text.contains(['\n', '\t']) && width_of(&prompt) + width_of(text) < self.width();
+        if self.row == Row::Here && fits {
+            err("\n");
+            self.row = Row::Nowhere;
+            return;
+        }
+        self.hide();
+        if text.trim().is_empty() {
+            return;
+        }
+        self.end_line();
+        let Style { bold, reset, .. } = self.style;
+        let shown = text.lines().flat_map(|line| self.folded(line, 0));
+        for (number, row) in shown.enumerate() {
+            let head = if number == 0 { format!("{bold}{prompt}{reset}") } else { " ".repeat(width_of(PROMPT)) };
+            err(&format!("{head}{row}\n"));
+        }
+    }
+
+    /// Writes something with the line that is being written out of the way.
+    fn beside_row(&mut self, write: impl FnOnce(&mut Self)) {
+        self.hide();
+        write(self);
+        self.show();
+    }
+
+    fn hide(&mut self) {
+        match std::mem::replace(&mut self.row, Row::Nowhere) {
+            Row::Nowhere => {}
+            Row::Here => err(CLEAR_ROW),
+            Row::Under(0) => err(&format!("{CLEAR_ROW}\u{1b}[A")),
+            Row::Under(column) => err(&format!("{CLEAR_ROW}\u{1b}[A\u{1b}[{column}C")),
+        }
+    }
+
+    fn show(&mut self) {
+        if !self.edits || self.row != Row::Nowhere || (self.invited.is_none() && self.editor.is_empty()) {
+            return;
+        }
+        let goes_on = match self.cursor {
+            Cursor::BehindAnswer => self.folds(),
+            Cursor::BehindThought => true,
+            Cursor::AtStart | Cursor::BehindQuestion => false,
+        };
+        self.row = if goes_on { Row::Under(self.wrap.column) } else { Row::Here };
+        if goes_on {
+            err("\n");
+        }
+        self.write_row();
+    }
+
+    /// Shows the line anew, as it is now.
+    fn draw(&mut self) {
+        if self.row == Row::Nowhere {
+            return self.show();
+        }
+        if self.invited.is_none() && self.editor.is_empty() {
+            return self.hide();
+        }
+        err(CLEAR_ROW);
+        self.write_row();
+    }
+
+    fn write_row(&self) {
+        let prompt = self.invited.as_deref().unwrap_or(PROMPT);
+        let (text, place) = self.editor.row(self.width().saturating_sub(width_of(prompt)).max(4));
+        let Style { bold, reset, .. } = self.style;
+        err(&format!("{bold}{prompt}{reset}{text}"));
+        match width_of(&text) - place {
+            0 => {}
+            back => err(&format!("\u{1b}[{back}D")),
+        }
+    }
+
+    /// Whether the row shows all of the line, and the person is at its end.
+    fn holds_all(&self) -> bool {
+        let prompt = self.invited.as_deref().unwrap_or(PROMPT);
+        self.editor.is_plain() && width_of(prompt) + self.editor.columns() < self.width()
+    }
+
+    /// Whether answers are broken into rows.
+    fn folds(&self) -> bool {
+        self.edits && stdout().is_terminal()
+    }
+
+    /// One column less than there is: a full row would leave the cursor in no certain place.
+    fn width(&self) -> usize {
+        let columns = tcgetwinsize(stderr()).map_or(0, |size| usize::from(size.ws_col));
+        if columns == 0 { USUAL_WIDTH - 1 } else { columns.max(NARROWEST) - 1 }
     }
 
     fn out(&mut self, text: &str) {

@@ -12,16 +12,20 @@ use tokio::sync::mpsc;
 use super::asking::Question;
 use super::command::{ChatArgs, Which};
 use super::connection::{Connection, Server};
-use super::conversation::{Conversation, Show, said};
+use super::conversation::{Conversation, said};
 use super::files::{Attached, Local};
 use super::form::Form;
-use super::input;
+use super::input::{self, Raw, Typed};
+use super::keys::Keys;
 use super::orders::Order;
 use super::rest::Rest;
-use super::screen::Screen;
+use super::screen::{Entry, Screen};
 
 /// Ended by Ctrl-C, as shells have it.
 pub(super) const INTERRUPTED: u8 = 130;
+const TERMINATED: u8 = 143;
+/// SIGCONT, the same everywhere that this runs.
+const CONTINUED: i32 = 18;
 
 pub(super) struct Talk {
     pub(super) server: Server,
@@ -29,9 +33,18 @@ pub(super) struct Talk {
     pub(super) connection: Connection,
     pub(super) screen: Screen,
     pub(super) conversation: Conversation,
-    input: mpsc::Receiver<String>,
+    pub(super) input: mpsc::Receiver<Typed>,
+    keys: Keys,
+    /// Lines that were entered and not looked at yet.
+    entered: VecDeque<Entry>,
+    /// The terminal's own ways are back when this is gone.
+    raw: Option<Raw>,
     pub(super) interrupts: Signal,
-    json: bool,
+    /// The window has another size, or is ours again after Ctrl-Z.
+    resized: Signal,
+    continued: Signal,
+    terminated: Signal,
+    pub(super) json: bool,
     /// Messages without an ack, oldest first; sent again after a lost connection.
     pub(super) unacked: VecDeque<Unacked>,
     /// The first waits for an answer.
@@ -43,15 +56,15 @@ pub(super) struct Talk {
     /// The form that was filled in last; the server may refuse it.
     pub(super) answered: Option<Form>,
     /// The progress that was shown last.
-    progress: String,
+    pub(super) progress: String,
     /// The run of the one message of a pipe.
-    awaited: Option<String>,
+    pub(super) awaited: Option<String>,
     /// A cancel was asked for; the next Ctrl-C leaves.
-    cancelling: bool,
+    pub(super) cancelling: bool,
 }
 
 pub(super) struct Unacked {
-    id: String,
+    pub(super) id: String,
     pub(super) frame: Value,
     /// It was sent on a connection before this one, too.
     pub(super) again: bool,
@@ -87,9 +100,21 @@ impl Talk {
                 Err(sentence) => return Err(failed(&mut screen, &sentence)),
             }
         }
-        let interrupts = match signal(SignalKind::interrupt()) {
-            Ok(interrupts) => interrupts,
-            Err(error) => return Err(failed(&mut screen, &format!("Ctrl-C cannot be heard: {error}"))),
+        let kinds =
+            [SignalKind::interrupt(), SignalKind::window_change(), SignalKind::from_raw(CONTINUED), SignalKind::terminate()];
+        let signals = kinds.into_iter().map(signal).collect::<Result<Vec<_>, _>>();
+        let [interrupts, resized, continued, terminated] = match signals.map(TryInto::try_into) {
+            Ok(Ok(signals)) => signals,
+            Ok(Err(_)) => return Err(failed(&mut screen, "signals cannot be heard")),
+            Err(error) => return Err(failed(&mut screen, &format!("signals cannot be heard: {error}"))),
+        };
+        // A terminal that cannot do this edits its lines itself.
+        let raw = if screen.edits { Raw::begin().ok() } else { None };
+        screen.edits = raw.is_some();
+        let input = match (&args.message, &raw) {
+            (Some(message), _) => input::one(message),
+            (None, Some(_)) => input::keys(),
+            (None, None) => input::messages(),
         };
         let mut talk = Self {
             server,
@@ -97,8 +122,14 @@ impl Talk {
             connection,
             conversation: if screen.interactive { Conversation::default() } else { Conversation::mine_only() },
             screen,
-            input: args.message.as_deref().map_or_else(input::messages, input::one),
+            input,
+            keys: Keys::default(),
+            entered: VecDeque::new(),
+            raw,
             interrupts,
+            resized,
+            continued,
+            terminated,
             json: args.json,
             unacked: VecDeque::new(),
             questions: VecDeque::new(),
@@ -141,7 +172,7 @@ impl Talk {
                     Some("user") => self.screen.note(&format!("> {}", said(&message["content"]))),
                     Some("assistant") => {
                         self.screen.answer(&said(&message["content"]));
-                        self.screen.end_line();
+                        self.screen.end_text();
                     }
                     _ => {}
                 }
@@ -163,188 +194,47 @@ impl Talk {
                 break over;
             }
         };
-        self.screen.end_line();
+        self.screen.end_text();
         self.connection.close().await;
         ExitCode::from(code)
     }
 
     async fn turn(&mut self) -> Result<(), Over> {
+        match self.entered.pop_front() {
+            Some(Entry::Line(line)) => return self.typed(line).await,
+            Some(Entry::Closed) => return Err(Over(0)),
+            None => {}
+        }
         let may_type = self.screen.interactive || (self.awaited.is_none() && self.unacked.is_empty());
         tokio::select! {
             frame = self.connection.receive() => match frame {
                 Ok(text) => self.show(&text).await,
                 Err(lost) => self.reconnect(lost).await,
             },
-            line = self.input.recv(), if may_type => match line {
-                Some(line) => self.typed(line).await,
-                None => Err(Over(0)),
-            },
+            typed = self.input.recv(), if may_type => self.hear(typed),
             _ = self.interrupts.recv() => self.interrupted().await,
+            over = beside(&mut self.screen, self.raw.as_ref(), &mut self.resized, &mut self.continued, &mut self.terminated) => over,
         }
     }
 
-    async fn show(&mut self, text: &str) -> Result<(), Over> {
-        self.screen.frame(text);
-        let Ok(frame) = serde_json::from_str::<Value>(text) else { return Ok(()) };
-        for show in self.conversation.apply(&frame) {
-            self.show_one(show).await?;
-        }
-        if self.screen.closed { Err(Over(0)) } else { Ok(()) }
-    }
-
-    async fn show_one(&mut self, show: Show) -> Result<(), Over> {
-        match show {
-            Show::Text(text) => self.screen.answer(&text),
-            Show::Thought(text) => self.screen.thought(&text),
-            Show::EndOfText { partial } => {
-                self.screen.end_line();
-                if partial {
-                    self.screen.note("(cut off)");
+    /// Writes down what was typed; lines that were entered are looked at later, in their order.
+    pub(super) fn hear(&mut self, typed: Option<Typed>) -> Result<(), Over> {
+        match typed {
+            Some(Typed::Line(line)) => {
+                self.screen.entered();
+                self.entered.push_back(Entry::Line(line));
+            }
+            Some(Typed::Bytes(bytes)) => {
+                for key in self.keys.feed(&bytes) {
+                    self.entered.extend(self.screen.key(key));
                 }
             }
-            Show::Said(text) => self.beside(&format!("> {text}")),
-            Show::Call { name, arguments } => self.beside(&format!("→ {name} {arguments}")),
-            Show::Result { name, outcome, text } => self.beside(&format!("← {name} {outcome}: {text}")),
-            Show::Ask(approval) => {
-                if !self.screen.interactive && !self.json {
-                    let thread = self.conversation.thread.as_deref().unwrap_or_default();
-                    let sentence =
-                        format!("{} waits for consent; decide with: adjutant chat --thread {thread}", approval.name);
-                    return self.give_up(&sentence);
-                }
-                self.questions.push_back(Question::Approval(approval));
-                self.invite();
-            }
-            Show::Question(form) => {
-                if !self.screen.interactive && !self.json {
-                    let thread = self.conversation.thread.as_deref().unwrap_or_default();
-                    return self
-                        .give_up(&format!("a tool asks something; answer it with: adjutant chat --thread {thread}"));
-                }
-                // The same again after a lost connection.
-                self.questions.retain(|question| !matches!(question, Question::Form(asked) if asked.id == form.id));
-                self.screen.note("a tool asks something");
-                self.questions.push_back(Question::Form(form));
-                self.invite();
-            }
-            Show::Answered { question, action } => {
-                let asked = |asked: &Question| matches!(asked, Question::Form(form) if form.id == question);
-                if self.questions.iter().any(asked) {
-                    self.questions.retain(|question| !asked(question));
-                    self.screen.note(&format!("answered elsewhere, or not asked any more: {action}"));
-                    self.invite();
-                }
-            }
-            Show::Progress(progress) => {
-                if progress != self.progress {
-                    self.beside(&format!("… {progress}"));
-                    self.progress = progress;
-                }
-            }
-            Show::Decided { approval, decision } => {
-                let asked = |question: &Question| matches!(question, Question::Approval(asked) if asked.id == approval);
-                if self.questions.iter().any(asked) {
-                    self.questions.retain(|question| !asked(question));
-                    self.screen.note(&format!("decided elsewhere: {decision}"));
-                    self.invite();
-                }
-            }
-            Show::State { run, state, reason, joined } => {
-                if let Some(joined) = joined.filter(|_| self.awaited.as_ref() == Some(&run)) {
-                    self.awaited = Some(joined);
-                }
-                return self.state(run, &state, reason.as_deref());
-            }
-            Show::Finished { run, cancelled } => {
-                if cancelled {
-                    self.screen.note("(cancelled)");
-                }
-                return self.ended(&run, if cancelled { INTERRUPTED } else { 0 });
-            }
-            Show::Failed { run, code, message } => {
-                self.screen.fault(&format!("{message} ({code})"));
-                return self.ended(&run, 1);
-            }
-            Show::Acked { client_message_id, run, seq } => return self.acked(&client_message_id, run, seq).await,
-            Show::Refused { code, client_message_id, message } => {
-                self.screen.fault(&message);
-                // The question is still open.
-                if let Some(mut form) = self.answered.take().filter(|_| code == "invalid_answer") {
-                    form.begin_again();
-                    self.questions.push_front(Question::Form(form));
-                }
-                let unacked = self.unacked.len();
-                self.unacked.retain(|message| Some(&message.id) != client_message_id.as_ref());
-                if !self.screen.interactive && (self.unacked.len() < unacked || client_message_id.is_none()) {
-                    return Err(Over(1));
-                }
-                self.invite();
-            }
-        }
-        Ok(())
-    }
-
-    /// What a pipe does not want to see.
-    pub(super) fn beside(&mut self, text: &str) {
-        if self.screen.interactive {
-            self.screen.note(text);
-        }
-    }
-
-    fn state(&mut self, run: String, state: &str, reason: Option<&str>) -> Result<(), Over> {
-        match state {
-            "joined" => self.beside("(taken into the answer that is being written)"),
-            "queued" => self.beside("(queued: it is answered after the message before it)"),
-            "quarantined" => {
-                let reason = reason.unwrap_or("the run is quarantined");
-                if !self.screen.interactive && !self.json {
-                    let thread = self.conversation.thread.as_deref().unwrap_or_default();
-                    let sentence = format!("{reason}; try again or discard it with: adjutant chat --thread {thread}");
-                    return self.give_up(&sentence);
-                }
-                self.screen.fault(reason);
-                // Before what the run itself asks.
-                self.questions.push_front(Question::Quarantined { run });
-                self.invite();
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    pub(super) fn give_up(&mut self, sentence: &str) -> Result<(), Over> {
-        self.screen.fault(sentence);
-        Err(Over(1))
-    }
-
-    fn ended(&mut self, run: &str, code: u8) -> Result<(), Over> {
-        self.questions.retain(|question| question.run() != run);
-        self.cancelling = false;
-        if self.awaited.as_deref() == Some(run) {
-            return Err(Over(code));
-        }
-        self.invite();
-        Ok(())
-    }
-
-    async fn acked(&mut self, client_message_id: &str, run: String, seq: i64) -> Result<(), Over> {
-        let again = self.unacked.iter().any(|message| message.id == client_message_id && message.again);
-        self.unacked.retain(|message| message.id != client_message_id);
-        if !self.screen.interactive {
-            self.awaited = Some(run);
-        }
-        // What happened since the message was sent first, nobody told this connection.
-        if again && self.conversation.last < seq {
-            self.conversation.last = seq - 1;
-            if let Err(lost) = self.resume().await {
-                return self.reconnect(lost).await;
-            }
+            None => return Err(Over(0)),
         }
         Ok(())
     }
 
     async fn typed(&mut self, line: String) -> Result<(), Over> {
-        self.screen.entered();
         let answer = line.trim();
         if !self.screen.interactive {
             if answer.is_empty() && self.files.is_empty() {
@@ -394,8 +284,11 @@ impl Talk {
         self.send(frame).await
     }
 
-    /// Cancels what is going on; the second time, or when nothing is, leaves.
+    /// Throws away what is being written, else cancels what is going on; the second time, or when nothing is, leaves.
     async fn interrupted(&mut self) -> Result<(), Over> {
+        if self.screen.discard() {
+            return Ok(());
+        }
         let run = self.awaited.clone().or_else(|| self.conversation.going.first().cloned());
         match run {
             Some(run) if !self.cancelling => {
@@ -406,4 +299,24 @@ impl Talk {
             _ => Err(Over(INTERRUPTED)),
         }
     }
+}
+
+/// What happens to the terminal meanwhile.
+async fn beside(
+    screen: &mut Screen,
+    raw: Option<&Raw>,
+    resized: &mut Signal,
+    continued: &mut Signal,
+    terminated: &mut Signal,
+) -> Result<(), Over> {
+    tokio::select! {
+        _ = resized.recv() => screen.refresh(),
+        _ = continued.recv() => {
+            // If it cannot be had back, what is typed is seen twice: no reason to end.
+            let _ = raw.map(Raw::again);
+            screen.refresh();
+        }
+        _ = terminated.recv() => return Err(Over(TERMINATED)),
+    }
+    Ok(())
 }
