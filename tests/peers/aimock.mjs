@@ -26,7 +26,8 @@ function turn(request) {
 const scripts = new Map();
 
 function steps(said) {
-  const script = said.match(/do: (\[.*\])/s);
+  // The server says when a message was sent, behind it.
+  const script = said.replace(/\n\n\[sent [^\]]*\]\s*$/, "").match(/do: (\[.*\])/s);
   if (!script) return [];
   try {
     return JSON.parse(script[1]);

@@ -327,9 +327,14 @@ fn nothing_is_read_that_nobody_documents() {
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();
             let mut before = "";
             for (index, piece) in code.split('"').enumerate() {
-                let is_name = piece.len() > 3 && piece.contains('_') && piece.bytes().all(|c| c.is_ascii_uppercase() || c == b'_');
+                let is_name = piece.len() > 3
+                    && piece.contains('_')
+                    && piece.bytes().all(|c| c.is_ascii_uppercase() || c == b'_');
                 // Modules of the settings name what they read in constants, too.
-                if index % 2 == 1 && is_name && (path.starts_with(source.join("config")) || before.ends_with("environment.get(")) {
+                if index % 2 == 1
+                    && is_name
+                    && (path.starts_with(source.join("config")) || before.ends_with("environment.get("))
+                {
                     read.insert(piece.to_owned());
                 }
                 before = piece;
@@ -338,6 +343,7 @@ fn nothing_is_read_that_nobody_documents() {
     }
     read.retain(|name| !names::NOT_OURS.contains(&name.as_str()));
     assert!(read.contains("LLM_SMALL_MODEL") && read.contains("NO_COLOR"), "{read:?}");
-    let undocumented: Vec<_> = read.iter().filter(|name| !name.starts_with('_') && !PAGE.contains(name.as_str())).collect();
+    let undocumented: Vec<_> =
+        read.iter().filter(|name| !name.starts_with('_') && !PAGE.contains(name.as_str())).collect();
     assert!(undocumented.is_empty(), "{undocumented:?}");
 }

@@ -55,7 +55,9 @@ async fn a_form_of_a_real_server_is_filled_in_field_by_field() {
     terminal.until("[It was a dark and").await;
     terminal.write("\n");
     // The rest is left as it is: the server's own defaults go back to it.
-    for field in ["String with email format", "String with uri format", "String with date format", "Integer", "Number in"] {
+    for field in
+        ["String with email format", "String with uri format", "String with date format", "Integer", "Number in"]
+    {
         terminal.until(field).await;
         terminal.write("\n");
     }
@@ -110,7 +112,11 @@ async fn what_is_steered_while_an_answer_is_written_joins_it_and_the_answer_stay
             text("This is a long "),
             Piece::Hold(Arc::clone(&gate)),
             text("story. "),
-            Piece::Call { id: "c".to_owned(), name: "effects__look".to_owned(), arguments: "{\"key\": \"k\"}".to_owned() },
+            Piece::Call {
+                id: "c".to_owned(),
+                name: "effects__look".to_owned(),
+                arguments: "{\"key\": \"k\"}".to_owned(),
+            },
         ]),
     })
     .await;

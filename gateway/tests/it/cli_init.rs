@@ -244,7 +244,8 @@ async fn anthropic_and_ollama_are_tried_in_their_own_format_before_they_are_writ
         assert_eq!(code, 0, "{provider}: {stderr}");
         assert!(stderr.contains("It works: some-model answered \"ready\""), "{provider}: {stderr}");
         assert!(asked(&peer).await.iter().any(|asked| asked.starts_with(path)), "{provider}: {:?}", asked(&peer).await);
-        let secret = if provider == "anthropic" { format!("ANTHROPIC_API_KEY = \"{SECRET}\"\n") } else { String::new() };
+        let secret =
+            if provider == "anthropic" { format!("ANTHROPIC_API_KEY = \"{SECRET}\"\n") } else { String::new() };
         let expected = format!(
             "# mine\nADJUTANT_LOG = \"warn\"\nLLM_PROVIDER = \"{provider}\"\nLLM_MODEL = \"some-model\"\n{setting} = \"{base}\"\n{secret}"
         );
@@ -296,7 +297,12 @@ async fn who_leaves_in_the_middle_leaves_the_file_as_it_was() {
     std::fs::write(file(&home), before).unwrap();
     let base = provider.base_url();
     // Each question in turn: Enter or an answer up to there, then the end of the input, or Ctrl-C.
-    let answers = [("Number or name", "compatible\n"), ("Its address", &*format!("{base}\n")), ("Key (", "\n"), ("Model, by", "")];
+    let answers = [
+        ("Number or name", "compatible\n"),
+        ("Its address", &*format!("{base}\n")),
+        ("Key (", "\n"),
+        ("Model, by", ""),
+    ];
     for stop in 0..answers.len() {
         for key in ["\u{4}", "\u{3}"] {
             let mut terminal = Terminal::open(&mut init(&home, &[]));

@@ -25,7 +25,11 @@ use super::ws_support::{House, PATIENCE};
 pub(crate) fn chat(address: SocketAddr, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_adjutant"));
     command.arg("chat").args(arguments).env_clear().kill_on_drop(true);
-    command.env("NO_COLOR", "1").env("TERM", "xterm").env("ADJUTANT_URL", format!("http://{address}")).env("ADJUTANT_API_KEY", KEY);
+    command
+        .env("NO_COLOR", "1")
+        .env("TERM", "xterm")
+        .env("ADJUTANT_URL", format!("http://{address}"))
+        .env("ADJUTANT_API_KEY", KEY);
     command
 }
 

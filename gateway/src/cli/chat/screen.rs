@@ -303,10 +303,13 @@ impl Screen {
         }
         self.end_line();
         let Style { bold, reset, .. } = self.style;
-        let shown = text.lines().flat_map(|line| self.folded(line, 0));
-        for (number, row) in shown.enumerate() {
-            let head = if number == 0 { format!("{bold}{prompt}{reset}") } else { " ".repeat(width_of(PROMPT)) };
-            err(&format!("{head}{row}\n"));
+        let indent = width_of(PROMPT);
+        let rows = self.folded(&format!("{prompt}{text}"), indent);
+        for (number, row) in rows.iter().enumerate() {
+            match row.strip_prefix(&*prompt).filter(|_| number == 0) {
+                Some(rest) => err(&format!("{bold}{prompt}{reset}{rest}\n")),
+                None => err(&format!("{row}\n")),
+            }
         }
     }
 

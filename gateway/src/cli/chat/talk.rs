@@ -100,8 +100,12 @@ impl Talk {
                 Err(sentence) => return Err(failed(&mut screen, &sentence)),
             }
         }
-        let kinds =
-            [SignalKind::interrupt(), SignalKind::window_change(), SignalKind::from_raw(CONTINUED), SignalKind::terminate()];
+        let kinds = [
+            SignalKind::interrupt(),
+            SignalKind::window_change(),
+            SignalKind::from_raw(CONTINUED),
+            SignalKind::terminate(),
+        ];
         let signals = kinds.into_iter().map(signal).collect::<Result<Vec<_>, _>>();
         let [interrupts, resized, continued, terminated] = match signals.map(TryInto::try_into) {
             Ok(Ok(signals)) => signals,

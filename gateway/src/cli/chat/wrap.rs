@@ -14,6 +14,8 @@ pub(super) struct Wrap {
     word_columns: usize,
     /// Columns of the word that the terminal has already.
     flushed: usize,
+    /// Spaces before each row but the first one.
+    indent: usize,
 }
 
 impl Wrap {
@@ -23,7 +25,7 @@ impl Wrap {
         let mut out = String::with_capacity(text.len() + 16);
         for c in text.chars() {
             match c {
-                '\n' => self.end(&mut out),
+                '\n' => self.next_line(&mut out),
                 '\t' => TAB.chars().for_each(|space| self.space(space, width, &mut out)),
                 ' ' => self.space(' ', width, &mut out),
                 c => self.letter(c, width, &mut out),
@@ -33,15 +35,17 @@ impl Wrap {
         out
     }
 
-    fn end(&mut self, out: &mut String) {
+    fn next_line(&mut self, out: &mut String) {
         out.push('\n');
-        *self = Self::default();
+        out.extend(std::iter::repeat_n(' ', self.indent));
+        self.column = self.indent;
+        self.break_here();
     }
 
     /// A space that does not fit is the break itself.
     fn space(&mut self, space: char, width: usize, out: &mut String) {
         if self.column >= width {
-            return self.end(out);
+            return self.next_line(out);
         }
         out.push(space);
         self.column += 1;
@@ -74,11 +78,9 @@ impl Wrap {
     }
 
     fn next_row(&mut self, width: usize, out: &mut String) {
-        let fills_the_row = self.word_columns == self.column;
-        if fills_the_row || self.word_columns >= width {
-            out.push('\n');
-            self.column = 0;
-            return self.break_here();
+        let fills_the_row = self.word_columns + self.indent >= self.column;
+        if fills_the_row || self.word_columns + self.indent >= width {
+            return self.next_line(out);
         }
         let fresh: usize = self.word_columns - self.flushed;
         let mut taken = 0;
@@ -89,10 +91,11 @@ impl Wrap {
         if self.flushed > 0 {
             out.push_str(&format!("\u{1b}[{}D\u{1b}[K", self.flushed));
         }
-        out.push('\n');
-        out.push_str(&self.word);
-        self.column = self.word_columns;
-        self.flushed = 0;
+        let (word, columns) = (std::mem::take(&mut self.word), self.word_columns);
+        self.next_line(out);
+        out.push_str(&word);
+        self.column += columns;
+        (self.word, self.word_columns) = (word, columns);
     }
 }
 
@@ -107,15 +110,10 @@ pub(super) fn width_of(text: &str) -> usize {
 
 /// A whole text in rows, those after the first one behind `indent` spaces.
 pub(super) fn rows(text: &str, width: usize, indent: usize) -> Vec<String> {
-    let inner = width.saturating_sub(indent).max(1);
-    let mut wrap = Wrap::default();
-    let folded = wrap.feed(text.trim_end(), inner);
-    let spaces = " ".repeat(indent);
-    folded
-        .lines()
-        .enumerate()
-        .map(|(number, row)| if number == 0 { row.trim_end().to_owned() } else { format!("{spaces}{}", row.trim_end()) })
-        .collect()
+    // However narrow the window is, some of each row is text.
+    let indent = indent.min(width / 2);
+    let mut wrap = Wrap { indent, ..Wrap::default() };
+    wrap.feed(text.trim_end(), width).lines().map(|row| row.trim_end().to_owned()).collect()
 }
 
 #[cfg(test)]
@@ -176,7 +174,8 @@ mod tests {
 
     #[test]
     fn further_rows_of_a_note_are_indented() {
-        assert_eq!(rows("→ shop__order with much to say", 16, 2), ["→ shop__order", "  with much to", "  say"]);
+        assert_eq!(rows("→ shop__order with much to say", 14, 2), ["→ shop__order", "  with much to", "  say"]);
+        assert_eq!(rows("one\ntwo words", 6, 2), ["one", "  two", "  word", "  s"]);
         assert!(rows("", 10, 2).is_empty());
     }
 }

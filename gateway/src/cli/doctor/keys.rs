@@ -28,7 +28,10 @@ pub(super) fn checks(config: &Config) -> Vec<Check> {
         let (state, detail) = if mode == vault::PRIVATE {
             (State::Ok, format!("{shown}, mode {mode:04o}"))
         } else {
-            (State::Warning, format!("{shown} has mode {mode:04o} instead of {:04o}: run chmod 600 {shown}", vault::PRIVATE))
+            (
+                State::Warning,
+                format!("{shown} has mode {mode:04o} instead of {:04o}: run chmod 600 {shown}", vault::PRIVATE),
+            )
         };
         checks.push(check(AREA, "key file", state, detail));
     }

@@ -60,9 +60,9 @@ async fn look(store: &Store) -> Result<Vec<Check>, StoreError> {
 
 /// How much of their room for files people use.
 async fn room(store: &Store, active: &[&UserEntry]) -> Result<Check, StoreError> {
-    let owners = active.iter().filter_map(|user| {
-        Some(Owner { user: user.user.clone(), profile: user.profiles.first()?.clone() })
-    });
+    let owners = active
+        .iter()
+        .filter_map(|user| Some(Owner { user: user.user.clone(), profile: user.profiles.first()?.clone() }));
     let mut used = Vec::new();
     for owner in owners.take(LOOKED_INTO) {
         used.push(store.scoped(&owner, async |tx| files::used(tx).await).await?);

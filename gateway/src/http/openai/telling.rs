@@ -6,8 +6,8 @@ use adjutant_core::model::Usage;
 use adjutant_store::error::StoreError;
 use adjutant_store::ledger::LedgerRow;
 use adjutant_store::runs::{Run, RunStatus};
-use adjutant_store::tx::Tx;
 use adjutant_store::steps::{self, StepKind};
+use adjutant_store::tx::Tx;
 use adjutant_store::{ledger, runs};
 
 use super::failure::Failure;

@@ -56,7 +56,10 @@ async fn a_check_tells_whether_the_model_is_offered() {
     for (status, body, sentence) in cases {
         let fake = Fake::start(vec![plain(status, "", body)]).await;
         let told = client(&fake).check().await;
-        assert_eq!(told.iter().map(|check| (check.provider, check.sentence())).collect::<Vec<_>>(), [("openai", sentence.to_owned())]);
+        assert_eq!(
+            told.iter().map(|check| (check.provider, check.sentence())).collect::<Vec<_>>(),
+            [("openai", sentence.to_owned())]
+        );
         assert_eq!(fake.asked().remove(0).line, "GET /v1/models HTTP/1.1");
     }
 }
@@ -91,7 +94,8 @@ async fn a_check_looks_for_each_model_that_the_operator_named() {
         ..Operator::alone(settings(&fake.base_url()))
     };
     let told = Router::new(operator).unwrap().check().await;
-    let told: Vec<_> = told.into_iter().map(|check| (check.model.unwrap(), check.purpose, check.said.unwrap())).collect();
+    let told: Vec<_> =
+        told.into_iter().map(|check| (check.model.unwrap(), check.purpose, check.said.unwrap())).collect();
     let expected = [
         ("scripted".to_owned(), Purpose::Answer, Offered::Listed),
         ("gone".to_owned(), Purpose::Answer, Offered::Absent { of: 2 }),
