@@ -21,6 +21,7 @@ pub mod policies;
 pub mod profiles;
 pub mod questions;
 pub mod router;
+pub mod run_list;
 pub mod runs;
 pub mod search;
 pub mod sent;

@@ -14,8 +14,8 @@ use super::files::routes as files;
 use super::guard::ASK;
 use super::router::{Auth, ROUTES, Route};
 use super::{
-    agui, approvals, ask, consents, credentials, devices, health, me, messages, policies, profiles, questions, runs,
-    search, sent, server_content, servers, sessions, threads,
+    agui, approvals, ask, consents, credentials, devices, health, me, messages, policies, profiles, questions,
+    run_list, runs, search, sent, server_content, servers, sessions, threads,
 };
 use crate::app::App;
 use crate::problem;
@@ -52,6 +52,7 @@ use crate::problem;
         files::get,
         files::content,
         files::delete,
+        run_list::list,
         runs::get,
         sent::list,
         runs::cancel,

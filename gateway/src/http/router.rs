@@ -10,7 +10,7 @@ use super::files::routes as files;
 use super::openai::{chat, models};
 use super::{
     agui, approvals, ask, consents, credentials, devices, guard, health, me, messages, openapi, policies, profiles,
-    questions, runs, search, sent, server_content, servers, sessions, threads,
+    questions, run_list, runs, search, sent, server_content, servers, sessions, threads,
 };
 use crate::app::App;
 use crate::problem::Problem;
@@ -66,6 +66,7 @@ pub const ROUTES: &[Route] = &[
     route(Method::GET, "/api/files/{id}", Auth::Key, || get(files::get)),
     route(Method::GET, "/api/files/{id}/content", Auth::Key, || get(files::content)),
     route(Method::DELETE, "/api/files/{id}", Auth::Key, || delete(files::delete)),
+    route(Method::GET, "/api/runs", Auth::Key, || get(run_list::list)),
     route(Method::GET, "/api/runs/{id}", Auth::Key, || get(runs::get)),
     route(Method::GET, "/api/runs/{id}/context", Auth::Key, || get(sent::list)),
     route(Method::POST, "/api/runs/{id}/cancel", Auth::Key, || post(runs::cancel)),

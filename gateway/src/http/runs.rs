@@ -226,7 +226,7 @@ fn view(run: Run, model_calls: Vec<ModelCallStep>, tool_calls: Vec<LedgerRow>, a
     }
 }
 
-fn error(parts: Option<(String, String)>) -> Option<ErrorView> {
+pub(super) fn error(parts: Option<(String, String)>) -> Option<ErrorView> {
     parts.map(|(code, message)| ErrorView { code, message })
 }
 

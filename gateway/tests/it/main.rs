@@ -52,6 +52,7 @@ mod proof_schemathesis;
 mod replicas;
 mod rest;
 mod run_limits;
+mod run_list;
 mod search;
 mod sent;
 mod server;

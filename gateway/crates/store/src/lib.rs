@@ -26,6 +26,7 @@ pub mod profiles;
 pub mod purge;
 pub mod questions;
 mod roles;
+pub mod run_list;
 pub mod runs;
 pub mod search;
 pub mod sent;
