@@ -94,6 +94,8 @@ async fn how_far_a_tool_of_a_real_server_has_come_is_shown() {
     terminal.write("work\n");
     terminal.until("→ everything__trigger-long-running-operation duration: 0.4, steps: 4").await;
     terminal.until("… 100 %").await;
+    // News of it take the place of what was shown.
+    assert_eq!(terminal.seen().iter().filter(|row| row.starts_with('…')).count(), 1, "{:#?}", terminal.seen());
     terminal.until("← everything__trigger-long-running-operation succeeded: Long running").await;
     terminal.until("All done.").await;
     terminal.until("> ").await;

@@ -15,6 +15,7 @@ mod input;
 mod keys;
 mod orders;
 mod rest;
+mod row;
 mod screen;
 mod showing;
 mod talk;

@@ -6,8 +6,7 @@ use std::io::{IsTerminal as _, Write as _, stderr, stdin, stdout};
 
 use rustix::termios::tcgetwinsize;
 
-use super::editor::{Edit, Editor};
-use super::keys::Key;
+use super::editor::Editor;
 use super::wrap::{Wrap, rows, width_of};
 use crate::cli::plain::{line, plain};
 
@@ -17,26 +16,26 @@ const USUAL_WIDTH: usize = 80;
 const NARROWEST: usize = 20;
 /// For what is written behind a question.
 const ROOM: usize = 20;
-const PROMPT: &str = "> ";
+pub(super) const PROMPT: &str = "> ";
 /// Takes the row away that the cursor is in.
-const CLEAR_ROW: &str = "\r\u{1b}[K";
-const CLEAR_BELOW: &str = "\r\u{1b}[J";
-const CLEAR_SCREEN: &str = "\u{1b}[2J\u{1b}[H";
+pub(super) const CLEAR_ROW: &str = "\r\u{1b}[K";
 
 pub(super) struct Screen {
     shows: Shows,
-    style: Style,
+    pub(super) style: Style,
     /// Both ends are a terminal: prompts are shown.
     pub(super) interactive: bool,
     /// The line is edited here, key by key; else the terminal does that, line by line.
     pub(super) edits: bool,
-    cursor: Cursor,
+    pub(super) cursor: Cursor,
     /// The row that the answer is in.
-    wrap: Wrap,
-    editor: Editor,
+    pub(super) wrap: Wrap,
+    pub(super) editor: Editor,
     /// The words before the line that is asked for.
-    invited: Option<String>,
-    row: Row,
+    pub(super) invited: Option<String>,
+    pub(super) row: Row,
+    /// What was written last is how far something has come, in one row: news of that take its place.
+    pub(super) progress: bool,
     /// Standard output is gone.
     pub(super) closed: bool,
 }
@@ -50,7 +49,7 @@ pub(super) enum Shows {
 
 /// Where it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cursor {
+pub(super) enum Cursor {
     AtStart,
     BehindAnswer,
     BehindThought,
@@ -60,26 +59,19 @@ enum Cursor {
 
 /// Where the line that is being written is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Row {
+pub(super) enum Row {
     Nowhere,
     Here,
     /// Under a row that is not full yet and goes on in this column.
     Under(usize),
 }
 
-/// What the person did.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Entry {
-    Line(String),
-    Closed,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Style {
-    dim: &'static str,
-    bold: &'static str,
-    wrong: &'static str,
-    reset: &'static str,
+    pub(super) dim: &'static str,
+    pub(super) bold: &'static str,
+    pub(super) wrong: &'static str,
+    pub(super) reset: &'static str,
 }
 
 impl Style {
@@ -102,6 +94,7 @@ impl Screen {
             editor: Editor::default(),
             invited: None,
             row: Row::Nowhere,
+            progress: false,
             closed: false,
         }
     }
@@ -144,7 +137,7 @@ impl Screen {
         self.beside_row(Self::end_line);
     }
 
-    fn end_line(&mut self) {
+    pub(super) fn end_line(&mut self) {
         self.wrap = Wrap::default();
         match std::mem::replace(&mut self.cursor, Cursor::AtStart) {
             Cursor::AtStart => {}
@@ -170,6 +163,18 @@ impl Screen {
         self.lines(&line(text, SHOWN), 2, dim, reset);
     }
 
+    /// How far something has come.
+    pub(super) fn progress(&mut self, text: &str) {
+        let text = line(text, SHOWN);
+        let in_one_row = self.edits && width_of(&text) <= self.width();
+        if self.progress && in_one_row {
+            self.hide();
+            err(&format!("\u{1b}[A{CLEAR_ROW}"));
+        }
+        self.note(&text);
+        self.progress = in_one_row;
+    }
+
     /// A line of a list that was asked for; `head` is our own.
     pub(super) fn entry(&mut self, head: &str, text: &str) {
         let indent = width_of(head) + 2;
@@ -191,7 +196,7 @@ impl Screen {
         });
     }
 
-    fn folded(&self, text: &str, indent: usize) -> Vec<String> {
+    pub(super) fn folded(&self, text: &str, indent: usize) -> Vec<String> {
         if self.edits { rows(text, self.width(), indent) } else { vec![text.to_owned()] }
     }
 
@@ -207,6 +212,7 @@ impl Screen {
         let (text, last) = question.rsplit_once('\n').unwrap_or(("", question));
         let long = width_of(last) + ROOM > self.width();
         let (text, prompt) = if long { (question, PROMPT.to_owned()) } else { (text, format!("{last} ")) };
+        self.progress = false;
         self.hide();
         self.end_line();
         for row in text.lines().flat_map(|line| self.folded(line, 2)) {
@@ -248,139 +254,30 @@ impl Screen {
         }
     }
 
-    /// What a key comes to.
-    pub(super) fn key(&mut self, key: Key) -> Option<Entry> {
-        let had_all = self.row != Row::Nowhere && self.holds_all();
-        match self.editor.take(key) {
-            Edit::Nothing => {}
-            Edit::Added(text) if had_all && self.holds_all() && !text.contains(['\n', '\t']) => err(&text),
-            Edit::Added(_) | Edit::Changed => self.draw(),
-            Edit::Clear => {
-                err(CLEAR_SCREEN);
-                // What stood above is gone, and so is the row that went on.
-                (self.row, self.cursor, self.wrap) = (Row::Nowhere, Cursor::AtStart, Wrap::default());
-                self.show();
-            }
-            Edit::Closed => return Some(Entry::Closed),
-            Edit::Entered(text) => {
-                self.leave(&text);
-                return Some(Entry::Line(text));
-            }
-        }
-        None
-    }
-
-    /// Throws away what is being written; whether there was anything.
-    pub(super) fn discard(&mut self) -> bool {
-        let had = self.edits && !self.editor.is_empty();
-        if had {
-            self.editor.empty();
-            self.draw();
-        }
-        had
-    }
-
-    /// After the terminal changed its size, or was somebody else's for a while.
-    pub(super) fn refresh(&mut self) {
-        if self.row != Row::Nowhere {
-            err(CLEAR_BELOW);
-            self.write_row();
-        }
-    }
-
-    /// Leaves a line that was entered on the screen, whole.
-    fn leave(&mut self, text: &str) {
-        let prompt = self.invited.take().unwrap_or_else(|| PROMPT.to_owned());
-        let fits = !text.contains(['\n', '\t']) && width_of(&prompt) + width_of(text) < self.width();
-        if self.row == Row::Here && fits {
+    /// The conversation is over: what the terminal shows next begins a row of its own.
+    pub(super) fn end(&mut self) {
+        if std::mem::replace(&mut self.row, Row::Nowhere) != Row::Nowhere {
             err("\n");
-            self.row = Row::Nowhere;
-            return;
-        }
-        self.hide();
-        if text.trim().is_empty() {
-            return;
-        }
-        self.end_line();
-        let Style { bold, reset, .. } = self.style;
-        let indent = width_of(PROMPT);
-        let rows = self.folded(&format!("{prompt}{text}"), indent);
-        for (number, row) in rows.iter().enumerate() {
-            match row.strip_prefix(&*prompt).filter(|_| number == 0) {
-                Some(rest) => err(&format!("{bold}{prompt}{reset}{rest}\n")),
-                None => err(&format!("{row}\n")),
-            }
+        } else {
+            self.end_line();
         }
     }
 
     /// Writes something with the line that is being written out of the way.
     fn beside_row(&mut self, write: impl FnOnce(&mut Self)) {
+        self.progress = false;
         self.hide();
         write(self);
         self.show();
     }
 
-    fn hide(&mut self) {
-        match std::mem::replace(&mut self.row, Row::Nowhere) {
-            Row::Nowhere => {}
-            Row::Here => err(CLEAR_ROW),
-            Row::Under(0) => err(&format!("{CLEAR_ROW}\u{1b}[A")),
-            Row::Under(column) => err(&format!("{CLEAR_ROW}\u{1b}[A\u{1b}[{column}C")),
-        }
-    }
-
-    fn show(&mut self) {
-        if !self.edits || self.row != Row::Nowhere || (self.invited.is_none() && self.editor.is_empty()) {
-            return;
-        }
-        let goes_on = match self.cursor {
-            Cursor::BehindAnswer => self.folds(),
-            Cursor::BehindThought => true,
-            Cursor::AtStart | Cursor::BehindQuestion => false,
-        };
-        self.row = if goes_on { Row::Under(self.wrap.column) } else { Row::Here };
-        if goes_on {
-            err("\n");
-        }
-        self.write_row();
-    }
-
-    /// Shows the line anew, as it is now.
-    fn draw(&mut self) {
-        if self.row == Row::Nowhere {
-            return self.show();
-        }
-        if self.invited.is_none() && self.editor.is_empty() {
-            return self.hide();
-        }
-        err(CLEAR_ROW);
-        self.write_row();
-    }
-
-    fn write_row(&self) {
-        let prompt = self.invited.as_deref().unwrap_or(PROMPT);
-        let (text, place) = self.editor.row(self.width().saturating_sub(width_of(prompt)).max(4));
-        let Style { bold, reset, .. } = self.style;
-        err(&format!("{bold}{prompt}{reset}{text}"));
-        match width_of(&text) - place {
-            0 => {}
-            back => err(&format!("\u{1b}[{back}D")),
-        }
-    }
-
-    /// Whether the row shows all of the line, and the person is at its end.
-    fn holds_all(&self) -> bool {
-        let prompt = self.invited.as_deref().unwrap_or(PROMPT);
-        self.editor.is_plain() && width_of(prompt) + self.editor.columns() < self.width()
-    }
-
     /// Whether answers are broken into rows.
-    fn folds(&self) -> bool {
+    pub(super) fn folds(&self) -> bool {
         self.edits && stdout().is_terminal()
     }
 
     /// One column less than there is: a full row would leave the cursor in no certain place.
-    fn width(&self) -> usize {
+    pub(super) fn width(&self) -> usize {
         let columns = tcgetwinsize(stderr()).map_or(0, |size| usize::from(size.ws_col));
         if columns == 0 { USUAL_WIDTH - 1 } else { columns.max(NARROWEST) - 1 }
     }
@@ -393,6 +290,6 @@ impl Screen {
     }
 }
 
-fn err(text: &str) {
+pub(super) fn err(text: &str) {
     let _ = stderr().lock().write_all(text.as_bytes());
 }

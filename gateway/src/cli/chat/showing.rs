@@ -23,7 +23,8 @@ impl Talk {
             Show::Thought(text) => self.screen.thought(&text),
             Show::EndOfText { partial } => {
                 self.screen.end_text();
-                if partial {
+                // Who cancels knows why.
+                if partial && !self.cancelling {
                     self.screen.note("(cut off)");
                 }
             }
@@ -62,7 +63,9 @@ impl Talk {
             }
             Show::Progress(progress) => {
                 if progress != self.progress {
-                    self.beside(&format!("… {progress}"));
+                    if self.screen.interactive {
+                        self.screen.progress(&format!("… {progress}"));
+                    }
                     self.progress = progress;
                 }
             }

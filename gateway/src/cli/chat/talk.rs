@@ -19,7 +19,8 @@ use super::input::{self, Raw, Typed};
 use super::keys::Keys;
 use super::orders::Order;
 use super::rest::Rest;
-use super::screen::{Entry, Screen};
+use super::row::Entry;
+use super::screen::Screen;
 
 /// Ended by Ctrl-C, as shells have it.
 pub(super) const INTERRUPTED: u8 = 130;
@@ -198,7 +199,7 @@ impl Talk {
                 break over;
             }
         };
-        self.screen.end_text();
+        self.screen.end();
         self.connection.close().await;
         ExitCode::from(code)
     }
