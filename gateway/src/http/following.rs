@@ -4,12 +4,13 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use adjutant_core::ids::{RunId, ThreadId};
 use adjutant_core::limits;
 use adjutant_core::scope::Owner;
 use adjutant_engine::engine::Engine;
-use adjutant_engine::events::event::{Delta, Event, Live};
+use adjutant_engine::events::event::{Delta, Event, Live, Progress};
 use adjutant_engine::events::hub::{Interest, Subscription};
 use adjutant_engine::events::replay;
 use adjutant_store::error::StoreError;
@@ -20,6 +21,8 @@ pub(super) enum Happened {
     Piece(Delta),
     /// The model thinks, before it writes.
     Thought(Delta),
+    /// A tool call says how far it is.
+    Progress(Arc<Progress>),
     Event(Event),
     /// The run goes on, but whoever listens cannot.
     Cut(Cut),
@@ -82,6 +85,30 @@ impl Following {
         &self.place
     }
 
+    /// The number of the newest event, once [`Following::is_caught_up`].
+    pub(super) fn seen(&self) -> i64 {
+        self.seen
+    }
+
+    /// Whether all events that were heard of are told.
+    pub(super) fn is_caught_up(&self) -> bool {
+        self.events.is_empty() && !self.behind
+    }
+
+    /// There are newer events in the store.
+    pub(super) fn look_again(&mut self) {
+        self.behind = true;
+    }
+
+    /// From now on another run of the thread, from behind event `seen`.
+    pub(super) fn turn_to(&mut self, run: RunId, seen: i64) {
+        self.place.run = run;
+        self.subscription = self.place.subscribe();
+        self.events.clear();
+        self.seen = seen;
+        self.behind = true;
+    }
+
     /// What comes next. May be dropped and called again; nothing is lost.
     pub(super) async fn next(&mut self) -> Happened {
         loop {
@@ -100,7 +127,7 @@ impl Following {
                 live = self.subscription.next() => match live {
                     Some(Live::Delta(delta)) => return Happened::Piece(delta),
                     Some(Live::Thinking(delta)) => return Happened::Thought(delta),
-                    Some(Live::Progress(_)) => {}
+                    Some(Live::Progress(progress)) => return Happened::Progress(progress),
                     Some(Live::Durable { events, .. }) => self.take(events.iter().cloned()),
                     // A client that reads slowly, or a hint that was lost: the store has it all.
                     None => {

@@ -150,6 +150,9 @@ pub struct MessageBody {
     edited_id: Option<MessageId>,
     /// The model to ask, as `provider/model`.
     model: Option<String>,
+    /// `queue` (the default): while a run is going in the thread, the message waits for its turn. `steer`: it joins that run before
+    /// its next model call.
+    mode: Option<String>,
 }
 
 /// The message is stored and will be answered.

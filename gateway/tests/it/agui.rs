@@ -54,7 +54,7 @@ pub(crate) async fn run(server: &TestServer, input: &Value) -> Vec<Value> {
     events(&response.text().await.unwrap())
 }
 
-fn events(text: &str) -> Vec<Value> {
+pub(crate) fn events(text: &str) -> Vec<Value> {
     text.lines()
         .filter_map(|line| line.strip_prefix("data: "))
         .map(|data| serde_json::from_str(data).unwrap())
@@ -239,5 +239,52 @@ async fn what_is_no_input_is_refused() {
         assert_eq!(answer.status, 400, "{bad}: {answer:?}");
     }
     assert_eq!(runs(&house).await, 0);
+    house.server.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_no_request_has_its_code_and_nobody_gets_in_without_a_key() {
+    let house = House::new(script).await;
+    let good = input("t", &json!([user("1", "hello")]));
+    let bare = || house.server.request("POST", "/api/agui");
+    answer(bare().json(&good)).await.is_problem(401, "unauthorized", "no key");
+    answer(bare().bearer_auth("wrong").json(&good)).await.is_problem(401, "unauthorized", "a wrong key");
+    answer(bare().body("{")).await.is_problem(401, "unauthorized", "no key and no sense");
+    let post = |body: Vec<u8>| answer(bare().bearer_auth(KEY).header("content-type", "application/json").body(body));
+    let text = good.to_string();
+    let cut = text.as_bytes()[..text.len() - 2].to_vec();
+    let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000)).into_bytes();
+    let latin = [text.as_bytes(), b"\xff"].concat();
+    let long = vec![b' '; adjutant_core::limits::OPENAI_BODY_BYTES + 1];
+    let wrong = |field: &str, value: Value| {
+        let mut input = good.clone();
+        input[field] = value;
+        input.to_string().into_bytes()
+    };
+    for (body, status, code) in [
+        (Vec::new(), 400, "invalid_json"),
+        (cut, 400, "invalid_json"),
+        (deep, 400, "invalid_body"),
+        (latin, 400, "invalid_utf8"),
+        (long, 413, "body_too_large"),
+        (wrong("messages", json!("hello")), 400, "invalid_body"),
+        (wrong("messages", json!([{"role": "user", "content": "no id"}])), 400, "invalid_body"),
+        (wrong("tools", json!({})), 400, "invalid_body"),
+        (wrong("resume", json!([{"interruptId": 7, "status": "cancelled"}])), 400, "invalid_body"),
+        (wrong("threadId", json!("a\u{7}b")), 400, "invalid_value"),
+        (wrong("runId", json!("a\nb")), 400, "invalid_value"),
+        (wrong("forwardedProps", json!({"mode": "\u{0}"})), 400, "unsupported_mode"),
+    ] {
+        let about = String::from_utf8_lossy(&body[..body.len().min(80)]).into_owned();
+        post(body).await.is_problem(status, code, &about);
+    }
+    let plain = bare().bearer_auth(KEY).header("content-type", "text/plain").body(text);
+    answer(plain).await.is_problem(415, "unsupported_media_type", "plain text");
+    assert_eq!(runs(&house).await, 0);
+    // What a person wrote may hold anything; NUL alone is replaced, and an application's own properties are not read.
+    let mut odd = input("t", &json!([user("\u{0}\u{7}", "hello")]));
+    odd["forwardedProps"] = json!(["any", {"mode": 1}]);
+    odd["state"] = json!(7);
+    assert_eq!(self::text(&run(&house.server, &odd).await), "Hello there.");
     house.server.stop().await;
 }

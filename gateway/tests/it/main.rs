@@ -12,6 +12,7 @@ adjutant_testkit::launcher!();
 
 mod agui;
 mod agui_content;
+mod agui_questions;
 mod ask;
 mod binary;
 mod boot;
@@ -58,6 +59,7 @@ mod sent;
 mod server;
 mod servers;
 mod sessions;
+mod steering;
 mod terminal;
 mod thinking;
 mod threads;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adjutant::http::router::{Auth, ROUTES};
+use adjutant::http::router::{Auth, ROUTES, Route};
 use adjutant::problem::code_and_sentence;
 use adjutant_core::credential::Service;
 use adjutant_core::ids::{RunId, ThreadId};
@@ -260,6 +260,10 @@ fn without_date(answer: Vec<u8>) -> String {
 #[tokio::test]
 async fn every_route_with_a_key_refuses_without_one_and_every_bad_id_has_its_code() {
     let server = TestServer::start().await;
+    for door in ["/api/agui", "/api/messages", "/api/v1/ask"] {
+        let is_asked = |route: &Route| route.path == door && route.auth != Auth::None;
+        assert!(ROUTES.iter().any(is_asked), "{door} is among them");
+    }
     for route in ROUTES.iter().filter(|route| route.auth != Auth::None && !route.path.starts_with("/v1")) {
         let path = |id: &str| route.path.replace("{id}", id).replace("{service}", id);
         let id = ThreadId::new().to_string();

@@ -30,10 +30,22 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) async fn new(script: impl Fn(&Turn) -> Reply + Send + Sync + 'static) -> Self {
+        Self::with(script, &[]).await
+    }
+
+    /// With further MCP servers, by name and address.
+    pub(crate) async fn with(
+        script: impl Fn(&Turn) -> Reply + Send + Sync + 'static,
+        servers: &[(&str, &str)],
+    ) -> Self {
         let tools = EffectServer::start().await;
         let provider = Provider::start(script).await;
         let folder = Folder::new();
-        let mcp = json!({"mcpServers": {"effects": {"type": "http", "url": tools.url(), "lifecycle": "initialize"}}});
+        let mut mcp =
+            json!({"mcpServers": {"effects": {"type": "http", "url": tools.url(), "lifecycle": "initialize"}}});
+        for (name, url) in servers {
+            mcp["mcpServers"][name] = json!({"type": "http", "url": url});
+        }
         std::fs::write(folder.mcp(), mcp.to_string()).unwrap();
         let server = serve(TestDb::new().await, &provider, &folder).await;
         Self { server, tools, provider, folder }

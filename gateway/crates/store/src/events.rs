@@ -45,19 +45,20 @@ pub async fn append(tx: &mut Tx, thread: ThreadId, events: &[EventRow]) -> Resul
     Ok(())
 }
 
-/// The number of the event that announced what was decided about an approval.
-pub async fn of_decision(tx: &mut Tx, thread: ThreadId, approval: ApprovalId) -> Result<Option<i64>, StoreError> {
+/// The number of the event with which the first of these was put to a person: approvals and questions, by their ids.
+pub async fn of_asking(tx: &mut Tx, thread: ThreadId, asked: &[ApprovalId]) -> Result<Option<i64>, StoreError> {
     let owner = tx.owner().clone();
+    let asked: Vec<String> = asked.iter().map(ToString::to_string).collect();
     let found = sqlx::query_scalar!(
-        "select seq from events
-          where user_id = $1 and profile = $2 and thread_id = $3 and kind = 'approval_decided'
-            and payload->>'approvalId' = $4",
+        "select min(seq) from events
+          where user_id = $1 and profile = $2 and thread_id = $3 and kind in ('approval_requested', 'question_asked')
+            and coalesce(payload->>'approvalId', payload->>'questionId') = any($4)",
         owner.user.as_str(),
         owner.profile.as_str(),
         thread.as_uuid(),
-        approval.to_string(),
+        &asked,
     )
-    .fetch_optional(tx.conn())
+    .fetch_one(tx.conn())
     .await?;
     Ok(found)
 }

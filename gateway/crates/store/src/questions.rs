@@ -126,6 +126,26 @@ pub async fn page(
     rows.into_iter().map(Row::into_question).collect()
 }
 
+/// What a run asks a person now, in the order in which it was asked.
+pub async fn open_of_run(tx: &mut Tx, run: RunId) -> Result<Vec<AskedQuestion>, StoreError> {
+    let owner = tx.owner().clone();
+    let rows = sqlx::query_as!(
+        Row,
+        "select q.id, q.run_id, r.thread_id, q.tool_call_id, c.name, c.server, q.question, q.state, q.asked_at, q.answered_at
+           from questions q
+           join runs r on r.user_id = q.user_id and r.profile = q.profile and r.id = q.run_id
+           join tool_calls c on c.user_id = q.user_id and c.profile = q.profile and c.id = q.tool_call_id
+          where q.user_id = $1 and q.profile = $2 and q.run_id = $3 and q.state = 'pending'
+          order by q.id",
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        run.as_uuid(),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    rows.into_iter().map(Row::into_question).collect()
+}
+
 /// Records an end of a question. `None`: it had one before, and keeps it.
 pub async fn close(
     tx: &mut Tx,

@@ -24,8 +24,8 @@ const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// Runs the assistant for an AG-UI client
 ///
-/// The body is the protocol's RunAgentInput, the answer its events. A run that waits for a decision ends with the outcome `interrupt`; a
-/// request with `resume` goes on with it. Closing the connection does not cancel the run; the same messages again join it.
+/// The body is the protocol's RunAgentInput, the answer its events. A run that waits for a decision, or in which
+/// a tool asks a question, ends with the outcome `interrupt`; a request with `resume` goes on with it. Closing the connection does not cancel the run; the same messages again join it.
 #[utoipa::path(
     post,
     path = "/api/agui",
@@ -38,10 +38,10 @@ pub async fn run(State(app): State<App>, user: UserScope, request: Request) -> R
     let input = input::read(&body)?;
     drop(body);
     let (thread, run) = (input.thread_id.clone(), input.run_id.clone());
-    let started = start::start(&app, user, input).await?;
-    let place = started.following.place();
+    let begun = start::start(&app, user, input).await?;
+    let place = begun.started.following.place();
     let (our_thread, our_run) = (place.thread, place.run);
-    let telling = Telling::new(started, thread, run);
+    let telling = Telling::new(begun, thread, run);
     let events = stream::unfold(telling, |mut telling| async move {
         let event = telling.next().await?;
         Some((event, telling))

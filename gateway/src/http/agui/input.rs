@@ -1,7 +1,8 @@
 //! The protocol's `RunAgentInput` as far as we read it. Unknown fields are skipped, lists are bounded while they are
-//! read. `state` and `forwardedProps` are the application's own and go nowhere.
+//! read. `state` and `forwardedProps` are the application's own and go nowhere, but for one word of ours in the latter.
 
 use adjutant_core::limits;
+use adjutant_engine::runs::submission::Mode;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -36,6 +37,10 @@ pub(super) struct RunAgentInput {
     /// Answers to the interrupts that the run before ended with.
     #[schema(value_type = Option<Vec<ResumeEntry>>)]
     pub(super) resume: Option<Bounded<ResumeEntry, { limits::RESUMED }>>,
+    /// `mode` says what becomes of the message while a run is going in the thread: `queue` (it waits for its turn) or `steer`
+    /// (it joins that run). The rest is the application's own.
+    #[schema(value_type = Option<Object>)]
+    forwarded_props: Option<Value>,
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -106,6 +111,16 @@ pub(super) fn read(body: &[u8]) -> Result<RunAgentInput, Problem> {
 }
 
 impl RunAgentInput {
+    /// What becomes of the message while a run is going.
+    pub(super) fn mode(&self) -> Result<Mode, Problem> {
+        match self.forwarded_props.as_ref().map(|props| &props["mode"]) {
+            None | Some(Value::Null) => Ok(Mode::default()),
+            Some(word) => word.as_str().and_then(Mode::parse).ok_or_else(|| {
+                Problem::bad_request("unsupported_mode", "forwardedProps.mode is neither queue nor steer")
+            }),
+        }
+    }
+
     /// The tools of the client, as they are offered to the model.
     pub(super) fn take_tools(&mut self) -> Result<Vec<adjutant_core::tool::ToolSpec>, Failure> {
         let tools = self.tools.take().map(|tools| tools.0).unwrap_or_default();

@@ -10,9 +10,9 @@ use adjutant_core::message::{Message, Role};
 use adjutant_core::scope::Owner;
 use adjutant_engine::engine::Engine;
 use adjutant_store::error::StoreError;
-use adjutant_store::runs::{Run, RunStatus};
+use adjutant_store::runs::RunStatus;
 use adjutant_store::tx::Tx;
-use adjutant_store::{client_threads, messages, runs, threads};
+use adjutant_store::{client_threads, messages, questions, runs, threads};
 
 use super::input::{AgMessage, CONTEXT_HEADING};
 use crate::auth::key;
@@ -21,10 +21,9 @@ use crate::http::openai::failure::Failure;
 /// A thread that exists, with the end of its active branch.
 pub(super) struct Known {
     pub(super) id: ThreadId,
-    pub(super) last_seq: i64,
     tail: Vec<Message>,
-    /// The run of its newest message.
-    pub(super) newest: Option<Run>,
+    /// The run that waits for a person or for the client, if one does.
+    pub(super) waits_for: Option<RunId>,
 }
 
 /// The thread of that name: one that this door was told of before, or one of the owner's by its own id.
@@ -39,15 +38,26 @@ pub(super) async fn find(engine: &Engine, owner: &Owner, name: &str) -> Result<O
 async fn read(tx: &mut Tx, name: &str) -> Result<Option<Known>, StoreError> {
     let Some(id) = client_threads::find(tx, name).await?.or_else(|| name.parse().ok()) else { return Ok(None) };
     let locked = threads::lock(tx, id).await?;
-    let Some(head) = locked.head_id else {
-        return Ok(Some(Known { id, last_seq: locked.last_seq, tail: Vec::new(), newest: None }));
+    let tail = match locked.head_id {
+        Some(head) => messages::tail(tx, id, head, limits::TAIL_MESSAGES).await?,
+        None => Vec::new(),
     };
-    let tail = messages::tail(tx, id, head, limits::TAIL_MESSAGES).await?;
-    let newest = match tail.last().and_then(|message| message.run_id) {
-        Some(run) => Some(runs::load(tx, run).await?),
-        None => None,
-    };
-    Ok(Some(Known { id, last_seq: locked.last_seq, tail, newest }))
+    Ok(Some(Known { id, tail, waits_for: waiting(tx, id).await? }))
+}
+
+/// The run of the thread that does not go on by itself.
+async fn waiting(tx: &mut Tx, thread: ThreadId) -> Result<Option<RunId>, StoreError> {
+    for run in runs::unfinished(tx, thread).await? {
+        let waits = match run.status {
+            RunStatus::Waiting => true,
+            RunStatus::Running => !questions::open_of_run(tx, run.id).await?.is_empty(),
+            _ => false,
+        };
+        if waits {
+            return Ok(Some(run.id));
+        }
+    }
+    Ok(None)
 }
 
 impl Known {
@@ -69,11 +79,6 @@ impl Known {
                 sent
             }
         }
-    }
-
-    /// The run for which the thread waits, if it does.
-    pub(super) fn waits_for(&self) -> Option<RunId> {
-        self.newest.as_ref().filter(|run| run.status == RunStatus::Waiting).map(|run| run.id)
     }
 
     /// Whether the model was told this last.

@@ -1,15 +1,17 @@
 //! A run as the events of one response. They are those of the socket, under the client's own names of thread and run
 //! and without what AG-UI knows no place for: numbers and offsets. A response tells each text once and in order.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use adjutant_core::ids::MessageId;
 use adjutant_core::message::Role;
 use adjutant_core::model::Usage;
 use adjutant_engine::events::event::{Delta, Event, EventBody, RunStateName};
-use serde_json::json;
+use adjutant_store::error::StoreError;
+use serde_json::{Value, json};
 
 use super::interrupts;
+use super::start::Begun;
 use crate::http::following::{Cut, Following, Happened};
 use crate::http::openai::failure::Failure;
 use crate::http::openai::start::Started;
@@ -27,8 +29,12 @@ pub(super) struct Telling {
     run: String,
     /// The answer that is being written, as far as it was told.
     answer: Option<Answer>,
-    /// The answer that was told last: pieces of it that come late are void.
-    told: Option<MessageId>,
+    /// Answers that were told whole: pieces of them that come late are void.
+    told: HashSet<MessageId>,
+    /// Messages that the client has from before an interrupt.
+    has: HashSet<MessageId>,
+    /// The run may wait for somebody.
+    look: bool,
     /// Written, and not yet sent.
     ready: VecDeque<String>,
     is_over: bool,
@@ -42,8 +48,8 @@ struct Answer {
 
 impl Telling {
     /// `thread` and `run` are the client's names.
-    pub(super) fn new(started: Started, thread: String, run: String) -> Self {
-        let Started { following, before, .. } = started;
+    pub(super) fn new(begun: Begun, thread: String, run: String) -> Self {
+        let Begun { started: Started { following, before, .. }, resumed } = begun;
         let place = following.place();
         let ours = json!({"adjutant": {"threadId": place.thread, "runId": place.run}});
         let begun = json!({"type": "RUN_STARTED", "threadId": thread, "runId": run, "protocolVersion": PROTOCOL,
@@ -54,7 +60,9 @@ impl Telling {
             thread,
             run,
             answer: None,
-            told: None,
+            told: HashSet::new(),
+            look: resumed.is_some(),
+            has: resumed.unwrap_or_default(),
             ready: VecDeque::from([begun.to_string()]),
             is_over: false,
         }
@@ -69,18 +77,26 @@ impl Telling {
             if self.is_over {
                 return None;
             }
+            if self.look && self.following.is_caught_up() {
+                self.look().await;
+                continue;
+            }
             match self.following.next().await {
+                Happened::Progress(progress) => {
+                    let told = serde_json::to_string(&expand::progress(&progress).event).unwrap_or_default();
+                    self.ready.push_back(told);
+                }
                 Happened::Piece(delta) => self.piece(&delta),
                 // What was thought comes with the committed answer.
                 Happened::Thought(_) => {}
-                Happened::Event(event) => self.event(&event).await,
+                Happened::Event(event) => self.event(&event),
                 Happened::Cut(cut) => self.cut(cut),
             }
         }
     }
 
     fn piece(&mut self, delta: &Delta) {
-        if self.told == Some(delta.message) {
+        if self.told.contains(&delta.message) {
             return;
         }
         if self.answer.as_ref().is_some_and(|answer| answer.message != delta.message) {
@@ -119,10 +135,21 @@ impl Telling {
         }
     }
 
-    async fn event(&mut self, event: &Event) {
+    fn event(&mut self, event: &Event) {
         match &event.body {
             EventBody::RunStarted { .. } => {}
-            EventBody::RunState { state: RunStateName::Waiting, .. } => self.wait().await,
+            EventBody::RunState { state: RunStateName::Waiting, .. } => self.look = true,
+            EventBody::QuestionAsked { .. } | EventBody::QuestionAnswered { .. } => {
+                self.pass_on(event, Has::Nothing);
+                self.look = true;
+            }
+            // The message is answered by the run that was going, which may wait already.
+            EventBody::RunJoined { into, .. } => {
+                self.pass_on(event, Has::Nothing);
+                self.following.turn_to(*into, event.seq);
+                self.look = true;
+            }
+            EventBody::ToolResult if event.messages.iter().all(|message| self.has.contains(&message.id)) => {}
             EventBody::RunState { state: RunStateName::Quarantined, reason, .. } => {
                 let reason = reason.as_deref().unwrap_or("the run is quarantined");
                 self.fail(&Failure::quarantined(reason).into_problem());
@@ -153,7 +180,7 @@ impl Telling {
             self.grow(grown);
             has = Has::AllText;
         }
-        self.told = Some(message.id);
+        self.told.insert(message.id);
         self.answer = None;
         if !self.is_over {
             self.pass_on(event, has);
@@ -173,21 +200,31 @@ impl Telling {
         }
     }
 
-    /// The run waits: this response ends, and says for what, unless it has gone on meanwhile.
-    async fn wait(&mut self) {
+    /// Ends this response when the run waits for somebody, and says for what. All that led there was told.
+    async fn look(&mut self) {
         let place = self.following.place();
-        let (run, store) = (place.run, place.engine.store());
-        let waiting = match store.scoped(&place.owner, async |tx| interrupts::load(tx, run).await).await {
-            Ok(Some(waiting)) => waiting,
-            Ok(None) => return,
-            Err(error) => return self.fail(&Problem::from(&error)),
-        };
+        let (thread, run, store) = (place.thread, place.run, place.engine.store());
+        let standing = store.scoped(&place.owner, async |tx| interrupts::load(tx, thread, run).await).await;
+        match standing {
+            Ok(standing) if standing.last_seq > self.following.seen() => self.following.look_again(),
+            Ok(standing) => {
+                self.look = false;
+                if let Some(outcome) = standing.outcome() {
+                    self.interrupt(&outcome, less(standing.run.usage, self.before));
+                }
+            }
+            // The thread was deleted, which ends the run.
+            Err(StoreError::NotFound) => self.look = false,
+            Err(error) => self.fail(&Problem::from(&error)),
+        }
+    }
+
+    fn interrupt(&mut self, outcome: &Value, usage: Usage) {
         self.close_answer();
-        let usage = less(waiting.run.usage, self.before);
         let usage = json!({"inputTokens": usage.input_tokens, "outputTokens": usage.output_tokens,
             "totalTokens": usage.total(), "cachedInputTokens": usage.cached_input_tokens});
-        let end = json!({"type": "RUN_FINISHED", "threadId": self.thread, "runId": self.run,
-            "outcome": waiting.outcome(), "usage": [usage]});
+        let end = json!({"type": "RUN_FINISHED", "threadId": self.thread, "runId": self.run, "outcome": outcome,
+            "usage": [usage]});
         self.ready.push_back(end.to_string());
         self.is_over = true;
     }

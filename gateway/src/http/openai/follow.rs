@@ -52,6 +52,7 @@ impl Follower {
             let heard = match self.following.next().await {
                 Happened::Piece(delta) => told(self.visible.piece(&delta)),
                 Happened::Thought(delta) => self.thoughts.piece(&delta).map(Heard::Thought),
+                Happened::Progress(_) => None,
                 Happened::Event(event) => self.read(&event),
                 Happened::Cut(Cut::Revoked) => Some(Heard::Cut(Failure::revoked())),
                 Happened::Cut(Cut::Stopping) => Some(Heard::Cut(Failure::stopping())),

@@ -200,7 +200,7 @@ async fn waits_again(following: &mut Following) -> bool {
         match following.next().await {
             Happened::Event(event) if event.body.is_waiting() => return true,
             Happened::Event(event) if event.body.ends_run() || stands_still(&event.body) => return false,
-            Happened::Event(_) | Happened::Piece(_) | Happened::Thought(_) => {}
+            Happened::Event(_) | Happened::Piece(_) | Happened::Thought(_) | Happened::Progress(_) => {}
             Happened::Cut(_) => return false,
         }
     }
