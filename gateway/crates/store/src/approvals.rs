@@ -123,6 +123,8 @@ pub async fn decide(
     )
     .fetch_optional(tx.conn())
     .await?;
+    #[cfg(feature = "fault-early-ack")]
+    tx.commit_late();
     Ok(row.map(|row| (ToolCallId::from_uuid(row.tool_call_id), row.definition.and_then(|bytes| bytes.try_into().ok()))))
 }
 

@@ -59,6 +59,8 @@ pub async fn used(tx: &mut Tx) -> Result<u64, StoreError> {
 async fn insert_beside(tx: &mut Tx, new: &NewFile<'_>, used: u64, quota: u64) -> Result<FileInfo, StoreError> {
     let owner = tx.owner().clone();
     let size = i64::try_from(new.content.len()).map_err(StoreError::bug)?;
+    #[cfg(feature = "fault-early-ack")]
+    tx.commit_late();
     if used.saturating_add(size.unsigned_abs()) > quota {
         return Err(StoreError::Invalid(QUOTA.to_owned()));
     }

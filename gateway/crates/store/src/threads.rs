@@ -219,6 +219,8 @@ pub struct Change {
 /// Makes the change and takes the next number for its event. The thread must be locked. Its place in lists stays.
 pub async fn change(tx: &mut Tx, id: ThreadId, change: &Change) -> Result<ThreadSummary, StoreError> {
     let owner = tx.owner().clone();
+    #[cfg(feature = "fault-early-ack")]
+    tx.commit_late();
     sqlx::query_as!(
         Row,
         "update threads

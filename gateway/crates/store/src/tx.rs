@@ -11,13 +11,20 @@ use crate::error::StoreError;
 pub struct Tx {
     inner: Transaction<'static, Postgres>,
     owner: Owner,
+    #[cfg(feature = "fault-early-ack")]
+    commits_late: bool,
 }
 
 impl Tx {
     pub(crate) async fn begin(pool: &PgPool, owner: &Owner, now: &str) -> Result<Self, StoreError> {
         let mut inner = pool.begin().await?;
         set_local(&mut inner, owner.user.as_str(), owner.profile.as_str(), now).await?;
-        Ok(Self { inner, owner: owner.clone() })
+        Ok(Self {
+            inner,
+            owner: owner.clone(),
+            #[cfg(feature = "fault-early-ack")]
+            commits_late: false,
+        })
     }
 
     pub fn owner(&self) -> &Owner {
@@ -29,11 +36,41 @@ impl Tx {
     }
 
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
+        #[cfg(feature = "fault-early-ack")]
+        if self.commits_late {
+            fault::commit_late(self.inner);
+            return Ok(());
+        }
         Ok(self.inner.commit().await?)
+    }
+
+    /// A planted fault of the crash test: the caller hears of the commit before it is made.
+    #[cfg(feature = "fault-early-ack")]
+    pub(crate) fn commit_late(&mut self) {
+        self.commits_late = true;
     }
 
     pub(crate) async fn rollback(self) -> Result<(), StoreError> {
         Ok(self.inner.rollback().await?)
+    }
+}
+
+/// A planted fault of the crash test: a commit that lingers, so that a kill meanwhile loses what was acknowledged. Never
+/// part of a release.
+#[cfg(feature = "fault-early-ack")]
+pub mod fault {
+    use std::time::Duration;
+
+    use sqlx::{Postgres, Transaction};
+
+    pub const LINGERS: Duration = Duration::from_millis(250);
+
+    #[expect(clippy::disallowed_methods, reason = "nobody waits for it: that is the fault")]
+    pub(super) fn commit_late(transaction: Transaction<'static, Postgres>) {
+        tokio::spawn(async move {
+            tokio::time::sleep(LINGERS).await;
+            let _ = transaction.commit().await;
+        });
     }
 }
 

@@ -388,23 +388,29 @@ fn chain(submission: &Submission, run_id: RunId, parent: Option<MessageId>, seq:
     submission.messages.iter().enumerate().map(row).collect()
 }
 
-/// The planted fault of the crash test: it acknowledges before the commit and then lingers, so that
+/// A planted fault of the crash test: it acknowledges before the commit and then lingers, so that
 /// a kill in between loses an acknowledged message. Never part of a release.
 #[cfg(feature = "fault-early-ack")]
 mod fault {
     use std::future::Future;
-    use std::time::Duration;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     use adjutant_store::error::StoreError;
+    use adjutant_store::tx::fault::LINGERS;
     use tokio::sync::oneshot;
 
     use super::{Accepted, Stored};
     use crate::engine::Engine;
 
+    /// One in three, so that the others get somewhere.
+    static SUBMITTED: AtomicU32 = AtomicU32::new(0);
+
     pub(super) async fn acknowledge_and_linger(early: oneshot::Sender<Accepted>, stored: &Result<Stored, StoreError>) {
-        if let Ok(stored) = stored {
+        if let Ok(stored) = stored
+            && SUBMITTED.fetch_add(1, Ordering::Relaxed).is_multiple_of(3)
+        {
             let _ = early.send(stored.accepted);
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(LINGERS).await;
         }
     }
 
@@ -413,15 +419,13 @@ mod fault {
         acknowledged: oneshot::Receiver<Accepted>,
         commit: impl Future<Output = Result<Accepted, StoreError>> + Send + 'static,
     ) -> Result<Accepted, StoreError> {
-        let (failed, failure) = oneshot::channel();
+        let (done, ended) = oneshot::channel();
         engine.supervisor().spawn("commit", async move {
-            if let Err(error) = commit.await {
-                let _ = failed.send(error);
-            }
+            let _ = done.send(commit.await);
         });
         match acknowledged.await {
             Ok(accepted) => Ok(accepted),
-            Err(_) => Err(failure.await.unwrap_or(StoreError::NotFound)),
+            Err(_) => ended.await.unwrap_or(Err(StoreError::NotFound)),
         }
     }
 }
