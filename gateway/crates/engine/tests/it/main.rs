@@ -5,7 +5,6 @@ adjutant_testkit::launcher!();
 
 mod consent;
 mod policies;
-mod proof_injection;
 mod questions;
 mod queue;
 mod recovery;
