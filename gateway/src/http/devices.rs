@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::page::Page;
-use super::path::Id;
+use super::path::{Id, PublicId};
 use crate::app::App;
 use crate::auth::extract::UserScope;
 use crate::problem::Problem;
@@ -27,20 +27,6 @@ pub struct DeviceView {
     pub last_used: DateTime<Utc>,
     /// The one that asks.
     pub current: bool,
-}
-
-/// An id of a device, which is no UUID: it is made like that of a key.
-#[derive(Debug, Clone)]
-pub struct DeviceId(String);
-
-impl std::str::FromStr for DeviceId {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-        let fits = (4..=32).contains(&text.len()) && text.bytes().all(plain);
-        if fits { Ok(Self(text.to_owned())) } else { Err(()) }
-    }
 }
 
 /// The browsers that are signed in
@@ -67,7 +53,7 @@ pub(super) async fn list(State(app): State<App>, user: UserScope) -> Result<Json
 pub(super) async fn delete(
     State(app): State<App>,
     user: UserScope,
-    Id(DeviceId(device)): Id<DeviceId>,
+    Id(PublicId(device)): Id<PublicId>,
 ) -> Result<StatusCode, Problem> {
     let (owner, reach) = (user.scope.owner(), reach(&user));
     app.store().scoped(&owner, async |tx| devices::revoke(tx, &device, &reach).await).await?;

@@ -11,6 +11,7 @@ pub mod files;
 mod following;
 pub mod guard;
 mod health;
+pub mod keys;
 pub mod me;
 pub mod messages;
 pub mod openai;

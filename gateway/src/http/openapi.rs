@@ -14,7 +14,7 @@ use super::files::routes as files;
 use super::guard::ASK;
 use super::router::{Auth, ROUTES, Route};
 use super::{
-    agui, approvals, ask, consents, credentials, devices, health, me, messages, policies, profiles, questions,
+    agui, approvals, ask, consents, credentials, devices, health, keys, me, messages, policies, profiles, questions,
     run_list, runs, search, sent, server_content, servers, sessions, threads,
 };
 use crate::app::App;
@@ -38,6 +38,9 @@ use crate::problem;
         sessions::create_ticket,
         devices::list,
         devices::delete,
+        keys::list,
+        keys::create,
+        keys::revoke,
         threads::list,
         threads::get,
         threads::change,

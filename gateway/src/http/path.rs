@@ -23,6 +23,20 @@ impl<S: Send + Sync, T: FromStr> FromRequestParts<S> for Id<T> {
     }
 }
 
+/// The public part of a key or a device, which is no UUID.
+#[derive(Debug, Clone)]
+pub struct PublicId(pub String);
+
+impl FromStr for PublicId {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let fits = (4..=32).contains(&text.len()) && text.bytes().all(plain);
+        if fits { Ok(Self(text.to_owned())) } else { Err(()) }
+    }
+}
+
 /// Names in a route, which their owners chose: what cannot be read names nothing.
 #[derive(Debug, Clone)]
 pub struct Named<T>(pub T);

@@ -9,8 +9,8 @@ use http::{Method, StatusCode};
 use super::files::routes as files;
 use super::openai::{chat, models};
 use super::{
-    agui, approvals, ask, consents, credentials, devices, guard, health, me, messages, openapi, policies, profiles,
-    questions, run_list, runs, search, sent, server_content, servers, sessions, threads,
+    agui, approvals, ask, consents, credentials, devices, guard, health, keys, me, messages, openapi, policies,
+    profiles, questions, run_list, runs, search, sent, server_content, servers, sessions, threads,
 };
 use crate::app::App;
 use crate::problem::Problem;
@@ -52,6 +52,9 @@ pub const ROUTES: &[Route] = &[
     route(Method::POST, "/api/ticket", Auth::Key, || post(sessions::create_ticket)),
     route(Method::GET, "/api/devices", Auth::Key, || get(devices::list)),
     route(Method::DELETE, "/api/devices/{id}", Auth::Key, || delete(devices::delete)),
+    route(Method::GET, "/api/keys", Auth::Key, || get(keys::list)),
+    route(Method::POST, "/api/keys", Auth::Key, || post(keys::create)),
+    route(Method::DELETE, "/api/keys/{id}", Auth::Key, || delete(keys::revoke)),
     route(Method::GET, "/api/threads", Auth::Key, || get(threads::list)),
     route(Method::GET, "/api/threads/{id}", Auth::Key, || get(threads::get)),
     route(Method::PATCH, "/api/threads/{id}", Auth::Key, || patch(threads::change)),

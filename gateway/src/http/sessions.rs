@@ -27,7 +27,7 @@ use crate::problem::Problem;
 const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 /// Not `"cookies"`: that would also take those of other hosts of the domain.
 const CLEARED: HeaderValue = HeaderValue::from_static("\"cache\", \"storage\"");
-const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+pub(super) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const LABEL_CHARS: usize = 100;
 
 /// Who is asking.
@@ -131,7 +131,7 @@ pub(super) async fn delete(State(app): State<App>, user: Result<UserScope, Probl
         Err(problem) => return forgetting(&app, &parts.headers, problem),
     };
     let Some(device) = user.identity.device.as_deref() else {
-        let detail = "this request has a key and no session; revoke a key with `adjutant key revoke`";
+        let detail = "this request has a key and no session; revoke a key with `DELETE /api/keys/{id}`";
         return Problem::new(StatusCode::CONFLICT, "no_session", detail).into_response();
     };
     let (owner, reach) = (user.scope.owner(), reach(&user));
@@ -200,6 +200,11 @@ fn name(given: Option<String>, headers: &HeaderMap) -> Result<String, Problem> {
         let agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         return Ok(label::of_agent(agent));
     };
+    label_of(&given)
+}
+
+/// A label as a person gives it to a browser or a key.
+pub(super) fn label_of(given: &str) -> Result<String, Problem> {
     let given = given.trim();
     if given.is_empty() || given.chars().count() > LABEL_CHARS || given.chars().any(char::is_control) {
         let detail = "a label is 1 to 100 characters without control characters";
@@ -226,7 +231,7 @@ fn forget(app: &App, headers: &HeaderMap, response: &mut Response) {
     response.headers_mut().insert(CLEAR_SITE_DATA, CLEARED);
 }
 
-fn no_random_numbers(error: getrandom::Error) -> Problem {
+pub(super) fn no_random_numbers(error: getrandom::Error) -> Problem {
     tracing::error!(%error, "the system gives no random numbers");
     Problem::internal()
 }

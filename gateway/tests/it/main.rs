@@ -47,6 +47,7 @@ mod openai_support;
 mod openai_threads;
 mod openai_tools;
 mod openapi;
+mod own_keys;
 mod peers;
 mod profiles;
 mod proof_crash;

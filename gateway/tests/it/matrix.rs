@@ -30,6 +30,7 @@ struct Belongings {
     approval: ApprovalId,
     call: ToolCallId,
     device: String,
+    key: String,
     file: FileId,
     /// Asked by that call.
     question: QuestionId,
@@ -128,7 +129,7 @@ async fn move_in(server: &TestServer) -> Belongings {
         .unwrap();
     let (thread, message) = (accepted.thread_id, accepted.message_id);
     let file = uploaded.body["id"].as_str().unwrap().parse().unwrap();
-    Belongings { thread, message, run, approval, call, device, file, question }
+    Belongings { thread, message, run, approval, call, device, key: key.id, file, question }
 }
 
 #[tokio::test]
@@ -164,6 +165,7 @@ async fn every_route(town: &Town) {
         let (mine, nobodys) = match route.path {
             path if path.starts_with("/api/threads/") => (known.thread.to_string(), ThreadId::new().to_string()),
             path if path.starts_with("/api/devices/") => (known.device.clone(), "d0d0d0d0d0".to_owned()),
+            path if path.starts_with("/api/keys/") => (known.key.clone(), "e0e0e0e0e0".to_owned()),
             path if path.starts_with("/api/runs/") => (known.run.to_string(), RunId::new().to_string()),
             // The caller's own is stored, whatever others have: `credentials` shows that theirs stays.
             "/api/credentials/{service}" if route.method == "PUT" => continue,
@@ -422,6 +424,8 @@ async fn nothing_changed(town: &Town) {
     assert_eq!(credentials.body["items"][0]["lastFour"], "0123");
     let server = town.server.get("/api/servers/annas", &key.secret).await;
     assert_eq!((server.status, &server.body["enabled"]), (200, &json!(true)));
+    let keys = town.server.get("/api/keys", &key.secret).await;
+    assert!(keys.body["items"].as_array().unwrap().iter().any(|key| key["id"] == town.belongings.key.as_str()));
     let devices = town.server.get("/api/devices", &key.secret).await;
     assert_eq!(devices.body["items"][0]["id"], town.belongings.device.as_str());
     for (list, count) in [("approvals", 1), ("questions", 1), ("policies", 2), ("consents", 1)] {

@@ -307,6 +307,8 @@ limits! {
     TICKET_LIFE: u64 = 30_000, milliseconds;
     /// Tickets of one user that wait to be used.
     TICKETS: i32 = 64, items;
+    /// Valid keys that a user may have and still make another.
+    KEYS: i32 = 100, items;
     /// Wrong keys from one address in a minute.
     WRONG_KEYS: u32 = 60, items;
     /// Keys that encrypt credentials, current and old.
