@@ -1,9 +1,10 @@
 //! What all doors share. Built once by `boot` and passed; cheap to clone.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use adjutant_core::limits;
+use adjutant_core::scope::UserId;
 use adjutant_engine::engine::Engine;
 use adjutant_engine::supervisor::Supervisor;
 use adjutant_mcp::pool::Bridges;
@@ -25,12 +26,14 @@ struct Inner {
     config: Config,
     bridges: Arc<Bridges>,
     uploads: Semaphore,
+    model_tests: Places,
 }
 
 impl App {
     pub fn new(engine: Engine, keys: Keys, config: Config, bridges: Arc<Bridges>) -> Self {
         let uploads = Semaphore::new(limits::FILE_UPLOADS);
-        Self(Arc::new(Inner { engine, keys, limiter: Limiter::default(), config, bridges, uploads }))
+        let model_tests = Places::new(limits::MODEL_TESTS, limits::USER_MODEL_TESTS);
+        Self(Arc::new(Inner { engine, keys, limiter: Limiter::default(), config, bridges, uploads, model_tests }))
     }
 
     pub fn engine(&self) -> &Engine {
@@ -68,6 +71,11 @@ impl App {
         &self.0.uploads
     }
 
+    /// Places for tests of model providers.
+    pub fn model_tests(&self) -> &Places {
+        &self.0.model_tests
+    }
+
     pub fn supervisor(&self) -> &Supervisor {
         self.0.engine.supervisor()
     }
@@ -84,5 +92,64 @@ impl App {
             let _ = done.send(work.await);
         });
         result.await.ok()
+    }
+}
+
+/// So many at once of one kind, and so many of them for one user.
+pub struct Places {
+    taken: Mutex<Vec<UserId>>,
+    all: usize,
+    of_one: usize,
+}
+
+/// One that is taken, until this is dropped.
+pub struct Place<'a> {
+    places: &'a Places,
+    user: UserId,
+}
+
+impl Places {
+    fn new(all: usize, of_one: usize) -> Self {
+        Self { taken: Mutex::default(), all, of_one }
+    }
+
+    /// `None`: there is none left, or none for this user.
+    pub fn take(&self, user: &UserId) -> Option<Place<'_>> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = taken.iter().filter(|other| *other == user).count();
+        let is_free = taken.len() < self.all && own < self.of_one;
+        is_free.then(|| {
+            taken.push(user.clone());
+            Place { places: self, user: user.clone() }
+        })
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(index) = taken.iter().position(|user| *user == self.user) {
+            taken.swap_remove(index);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_bounded_for_one_and_for_all_and_given_back() {
+        let places = Places::new(3, 2);
+        let [anna, ben] = ["anna", "ben"].map(|name| UserId::parse(name).unwrap());
+        let first = places.take(&anna).unwrap();
+        let _second = places.take(&anna).unwrap();
+        assert!(places.take(&anna).is_none(), "two are enough for one");
+        let third = places.take(&ben).unwrap();
+        assert!(places.take(&ben).is_none(), "three are enough for all");
+        drop(third);
+        assert!(places.take(&anna).is_none());
+        drop(first);
+        assert!(places.take(&anna).is_some() && places.take(&ben).is_some());
     }
 }

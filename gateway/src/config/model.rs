@@ -32,8 +32,7 @@ impl Model {
     /// Where keys for that provider go.
     pub fn origin_of(&self, provider: &str) -> Option<String> {
         let provider = Provider::parse(provider)?;
-        let configured = self.operator.providers.iter().find(|settings| settings.provider == provider);
-        let base_url = configured.map_or(provider.own_base_url(), |settings| settings.base_url.as_str());
+        let base_url = self.operator.address_of(provider).unwrap_or(provider.own_base_url());
         url::Url::parse(base_url).ok().map(|url| url.origin().ascii_serialization())
     }
 
@@ -48,7 +47,8 @@ impl Model {
                 reader.fault(PROVIDER, format!("is not set but {name} is; set it to openai, anthropic or ollama"));
             }
         }
-        let local = reader.text("OLLAMA_BASE_URL").unwrap_or(Provider::Ollama.own_base_url()).to_owned();
+        let addresses = addresses(reader);
+        let local = reader.text(url_name(Provider::Ollama)).unwrap_or(Provider::Ollama.own_base_url()).to_owned();
         let nothing = |local: Option<String>| {
             let template = Settings {
                 thinking,
@@ -61,13 +61,14 @@ impl Model {
                 small_model: None,
                 prices: prices.clone(),
                 local_ollama: local,
+                addresses: addresses.clone(),
                 template,
             };
             Self { settings: None, operator }
         };
         match wanted.as_deref() {
             None => return checked(reader, nothing(Some(local))),
-            Some(NONE) => return nothing(None),
+            Some(NONE) => return checked(reader, nothing(None)),
             Some(_) => {}
         }
         let known = |text: &str| Provider::parse(text).ok_or("is openai, anthropic, ollama or none");
@@ -101,6 +102,7 @@ impl Model {
             small_model,
             prices,
             local_ollama: None,
+            addresses,
         };
         checked(reader, Self { settings: Some(settings), operator })
     }
@@ -111,13 +113,27 @@ fn checked(reader: &mut Reader<'_>, model: Model) -> Model {
     if let Err(error) = Router::new(model.operator.clone()) {
         reader.fault(PROVIDER, error.to_string());
     }
-    if let Some(base_url) = &model.operator.local_ollama {
-        let settings = Settings::new(Provider::Ollama, base_url, "unknown", None);
-        if let Err(error) = adjutant_llm::client(settings) {
-            reader.fault("OLLAMA_BASE_URL", error.to_string());
+    let set_up = |provider: Provider| model.operator.providers.iter().any(|settings| settings.provider == provider);
+    for (provider, base_url) in model.operator.addresses.iter().filter(|(provider, _)| !set_up(*provider)) {
+        if let Err(error) = adjutant_llm::client(Settings::new(*provider, base_url, "unknown", None)) {
+            reader.fault(url_name(*provider), error.to_string());
         }
     }
     model
+}
+
+fn url_name(provider: Provider) -> &'static str {
+    match provider {
+        Provider::OpenAi => "OPENAI_BASE_URL",
+        Provider::Anthropic => "ANTHROPIC_BASE_URL",
+        Provider::Ollama => "OLLAMA_BASE_URL",
+    }
+}
+
+/// Where the providers are, as far as somebody says.
+fn addresses(reader: &mut Reader<'_>) -> Vec<(Provider, String)> {
+    let named = |provider| Some((provider, reader.text(url_name(provider))?.to_owned()));
+    Provider::ALL.into_iter().filter_map(named).collect()
 }
 
 fn local_or_own(local: Option<&str>) -> String {
@@ -160,10 +176,11 @@ fn providers(
 
 /// The operator's access to a provider. Where a key is needed and missing that is a fault.
 fn access(reader: &mut Reader<'_>, provider: Provider, model: &str, thinking: Thinking) -> Option<Settings> {
-    let (url_name, key_name) = match provider {
-        Provider::OpenAi => ("OPENAI_BASE_URL", Some("OPENAI_API_KEY")),
-        Provider::Anthropic => ("ANTHROPIC_BASE_URL", Some("ANTHROPIC_API_KEY")),
-        Provider::Ollama => ("OLLAMA_BASE_URL", None),
+    let url_name = url_name(provider);
+    let key_name = match provider {
+        Provider::OpenAi => Some("OPENAI_API_KEY"),
+        Provider::Anthropic => Some("ANTHROPIC_API_KEY"),
+        Provider::Ollama => None,
     };
     let base_url = reader.text(url_name).map(ToOwned::to_owned);
     let api_key = key_name.and_then(|name| reader.secret(name));

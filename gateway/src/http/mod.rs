@@ -14,6 +14,7 @@ mod health;
 pub mod keys;
 pub mod me;
 pub mod messages;
+pub mod models;
 pub mod openai;
 pub mod openapi;
 pub mod page;

@@ -14,8 +14,8 @@ use super::files::routes as files;
 use super::guard::ASK;
 use super::router::{Auth, ROUTES, Route};
 use super::{
-    agui, approvals, ask, consents, credentials, devices, health, keys, me, messages, policies, profiles, questions,
-    run_list, runs, search, sent, server_content, servers, sessions, threads,
+    agui, approvals, ask, consents, credentials, devices, health, keys, me, messages, models, policies, profiles,
+    questions, run_list, runs, search, sent, server_content, servers, sessions, threads,
 };
 use crate::app::App;
 use crate::problem;
@@ -64,6 +64,7 @@ use crate::problem;
         credentials::list,
         credentials::put,
         credentials::delete,
+        models::test,
         servers::list,
         servers::add,
         servers::get,

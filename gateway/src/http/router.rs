@@ -7,9 +7,9 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use http::{Method, StatusCode};
 
 use super::files::routes as files;
-use super::openai::{chat, models};
+use super::openai::{chat, models as agents};
 use super::{
-    agui, approvals, ask, consents, credentials, devices, guard, health, keys, me, messages, openapi, policies,
+    agui, approvals, ask, consents, credentials, devices, guard, health, keys, me, messages, models, openapi, policies,
     profiles, questions, run_list, runs, search, sent, server_content, servers, sessions, threads,
 };
 use crate::app::App;
@@ -78,6 +78,7 @@ pub const ROUTES: &[Route] = &[
     route(Method::GET, "/api/credentials", Auth::Key, || get(credentials::list)),
     route(Method::PUT, "/api/credentials/{service}", Auth::Key, || put(credentials::put)),
     route(Method::DELETE, "/api/credentials/{service}", Auth::Key, || delete(credentials::delete)),
+    route(Method::POST, "/api/models/test", Auth::Key, || post(models::test)),
     route(Method::GET, "/api/servers", Auth::Key, || get(servers::list)),
     route(Method::POST, "/api/servers", Auth::Key, || post(servers::add)),
     route(Method::GET, "/api/servers/{name}", Auth::Key, || get(servers::get)),
@@ -103,8 +104,8 @@ pub const ROUTES: &[Route] = &[
     route(Method::DELETE, "/api/policies/{server}", Auth::Key, || delete(policies::delete_server)),
     route(Method::PUT, "/api/policies/{server}/{tool}", Auth::Key, || put(policies::put_tool)),
     route(Method::DELETE, "/api/policies/{server}/{tool}", Auth::Key, || delete(policies::delete_tool)),
-    route(Method::GET, "/v1/models", Auth::Key, || get(models::list)),
-    route(Method::GET, "/v1/models/{id}", Auth::Key, || get(models::get)),
+    route(Method::GET, "/v1/models", Auth::Key, || get(agents::list)),
+    route(Method::GET, "/v1/models/{id}", Auth::Key, || get(agents::get)),
     route(Method::POST, "/v1/chat/completions", Auth::Key, || post(chat::complete)),
 ];
 

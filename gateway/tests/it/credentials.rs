@@ -7,6 +7,7 @@ use std::time::Duration;
 use adjutant_core::limits;
 use adjutant_core::scope::Role;
 use adjutant_testkit::db::TestDb;
+use adjutant_testkit::provider::{Provider, Reply};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
@@ -293,7 +294,14 @@ fn first_key(said: &str) -> String {
 async fn canary_secrets_appear_nowhere_and_the_key_file_is_made_once() {
     let home = Home::new();
     let mut heard = String::new();
-    let server = listen_to(traced(&home, &["serve"])).await;
+    // A provider that refuses each key and quotes it.
+    let provider = Provider::start(|turn| {
+        Reply::Status(401, format!("{{\"error\": {{\"message\": \"no: {:?}\"}}}}", turn.authorization))
+    })
+    .await;
+    let mut serve = traced(&home, &["serve"]);
+    serve.env("OPENAI_BASE_URL", provider.base_url());
+    let server = listen_to(serve).await;
     let file = home.path().join("master.key");
     assert!(server.stdout.contains(&format!("Made {}", file.display())), "{}", server.stdout);
     assert_eq!(std::fs::metadata(&file).unwrap().mode() & 0o7777, 0o600);
@@ -325,6 +333,12 @@ async fn canary_secrets_appear_nowhere_and_the_key_file_is_made_once() {
         json!("canary-eleven"),
     ] {
         assert_eq!(call("PUT", "/api/credentials/garmin", Some(bad)).await, 400);
+    }
+    let tested = json!({"provider": "openai", "apiKey": "sk-canary-seventeen-uvwx", "model": "m"});
+    assert_eq!(call("POST", "/api/models/test", Some(tested)).await, 200);
+    assert_eq!(provider.turns().len(), 1);
+    for bad in [json!({"provider": "canary-eighteen"}), json!({"provider": "openai", "apiKey": "canary-nineteen\n"})] {
+        assert_eq!(call("POST", "/api/models/test", Some(bad)).await, 400);
     }
     assert_eq!(call("GET", "/api/credentials", None).await, 200);
     assert_eq!(call("DELETE", "/api/credentials/notes", None).await, 204);

@@ -76,6 +76,8 @@ pub(crate) async fn serve(db: TestDb, provider: &Provider, folder: &Folder) -> T
         ("LLM_PROVIDER", "openai"),
         ("LLM_MODEL", "scripted"),
         ("OPENAI_BASE_URL", &model),
+        // No test asks anybody outside.
+        ("ANTHROPIC_BASE_URL", &model),
     ];
     Box::pin(TestServer::start_on(db, &settings)).await
 }

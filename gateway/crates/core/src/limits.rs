@@ -217,10 +217,20 @@ limits! {
     MODEL_KEY_CLIENTS: usize = 256, items;
     /// Asking whether an Ollama is there that nobody configured.
     MODEL_PROBE: u64 = 1_000, milliseconds;
-    /// Before it is looked for again.
-    MODEL_PROBE_AGAIN: u64 = 5_000, milliseconds;
     /// The list of models that a provider offers.
     MODEL_LIST_BYTES: usize = 4 * 1024 * 1024, bytes;
+    /// Of that list, what is told to a person.
+    MODEL_LIST: usize = 5_000, items;
+    /// Waiting for that list when a person tests a provider.
+    MODEL_TEST_LIST: u64 = 15_000, milliseconds;
+    /// Waiting for the word of a model that is tested: one on one's own machine may have to be loaded first.
+    MODEL_TEST_ANSWER: u64 = 90_000, milliseconds;
+    /// Output tokens asked of a model that is tested: enough for those that think first.
+    MODEL_TEST_TOKENS: u32 = 1_024, tokens;
+    /// Tests of providers that one replica makes at once; a further one is refused.
+    MODEL_TESTS: usize = 16, items;
+    /// Of these, tests of one user.
+    USER_MODEL_TESTS: usize = 2, items;
     /// Text of one tool result.
     TOOL_RESULT_BYTES: usize = 64 * 1024, bytes;
     /// Arguments of one tool call.

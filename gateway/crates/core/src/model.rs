@@ -40,6 +40,13 @@ pub trait LlmClient: Send + Sync {
         Box::pin(std::future::ready(()))
     }
 
+    /// Whether a provider can be used, by asking it. Bounded in time.
+    fn test(&self, test: ProviderTest) -> BoxFuture<'_, Tested> {
+        let message = format!("there is no client for {}", test.provider);
+        let refused = Some(ModelError::new(ModelErrorKind::NotConfigured, message));
+        Box::pin(std::future::ready(Tested { refused, models: Vec::new() }))
+    }
+
     /// The model that answers by default, for display and for the run's record. `None`: no model is
     /// configured and every call fails with [`ModelErrorKind::NotConfigured`].
     fn default_model(&self) -> Option<&str>;
@@ -101,6 +108,27 @@ impl fmt::Debug for ProviderKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProviderKey").field("provider", &self.provider).finish_non_exhaustive()
     }
+}
+
+/// What somebody wants to know of a provider: whether it answers, and with which models.
+#[derive(Debug, Clone)]
+pub struct ProviderTest {
+    /// `openai`, `anthropic` or `ollama`.
+    pub provider: String,
+    /// In place of all in `access`. Goes where the operator's configuration says, else to the provider's own address.
+    pub api_key: Option<SecretString>,
+    /// As the provider itself names it: asked for one word, which may cost something.
+    pub model: Option<String>,
+    pub access: ModelAccess,
+}
+
+/// What came of a [`ProviderTest`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tested {
+    /// Why it cannot be used.
+    pub refused: Option<ModelError>,
+    /// What the provider lists: those that chat before others, the newest first where it tells.
+    pub models: Vec<String>,
 }
 
 /// A file that a prompt holds.

@@ -84,7 +84,7 @@ impl Client {
         let of = |model: &Option<String>| match (model, &listed) {
             (None, _) => Offered::Unasked,
             (Some(_), None) => Offered::Untold,
-            (Some(model), Some(listed)) if listed.iter().any(|name| is_named(self.inner.provider, name, model)) => {
+            (Some(model), Some(listed)) if listed.iter().any(|entry| entry.is(self.inner.provider, model)) => {
                 Offered::Listed
             }
             (Some(_), Some(listed)) => Offered::Absent { of: listed.len() },
@@ -92,8 +92,8 @@ impl Client {
         Ok(models.iter().map(of).collect())
     }
 
-    /// The names of the provider's models; none where it does not list them.
-    pub async fn models(&self) -> Result<Vec<String>, ModelError> {
+    /// The provider's models; none where it does not list them.
+    pub(crate) async fn models(&self) -> Result<Vec<Listed>, ModelError> {
         Ok(self.inner.list().await.map_err(|failure| failure.error)?.unwrap_or_default())
     }
 
@@ -148,9 +148,30 @@ impl Client {
     }
 }
 
-/// Whether a name in a list is the one that was asked for.
-pub(crate) fn is_named(provider: Provider, listed: &str, asked: &str) -> bool {
-    listed == asked || (provider == Provider::Ollama && listed.strip_suffix(":latest") == Some(asked))
+/// A model in a provider's list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) name: String,
+    /// When it came into being or was last changed, in seconds, where the list tells.
+    pub(crate) since: Option<i64>,
+}
+
+impl Listed {
+    fn read(entry: &Value, name: &str) -> Self {
+        let seconds = |text: &str| chrono::DateTime::parse_from_rfc3339(text).ok().map(|at| at.timestamp());
+        let text = |field: &str| entry.get(field).and_then(Value::as_str).and_then(seconds);
+        let since = entry.get("created").and_then(Value::as_i64);
+        Self {
+            // An entry without a name counts, but nothing can be asked of it.
+            name: entry.get(name).and_then(Value::as_str).unwrap_or_default().to_owned(),
+            since: since.or_else(|| text("created_at")).or_else(|| text("modified_at")),
+        }
+    }
+
+    /// Whether this is the model that was asked for.
+    fn is(&self, provider: Provider, asked: &str) -> bool {
+        self.name == asked || (provider == Provider::Ollama && self.name.strip_suffix(":latest") == Some(asked))
+    }
 }
 
 impl Inner {
@@ -205,7 +226,7 @@ impl Inner {
     }
 
     /// `None`: the provider has no list.
-    async fn list(&self) -> Result<Option<Vec<String>>, Failure> {
+    async fn list(&self) -> Result<Option<Vec<Listed>>, Failure> {
         let (path, list, name) = match self.provider {
             Provider::OpenAi | Provider::Anthropic => ("models", "data", "id"),
             Provider::Ollama => ("api/tags", "models", "name"),
@@ -236,10 +257,7 @@ impl Inner {
         let Some(models) = listed.get(list).and_then(Value::as_array) else {
             return Err(Failure::garbled("the list of models is no list"));
         };
-        // An entry without a name counts, but nothing can be asked of it.
-        Ok(Some(
-            models.iter().map(|entry| entry.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()).collect(),
-        ))
+        Ok(Some(models.iter().map(|entry| Listed::read(entry, name)).collect()))
     }
 }
 

@@ -8,6 +8,7 @@ pub mod offers;
 pub mod prices;
 pub mod router;
 pub mod settings;
+pub mod trial;
 
 mod answer;
 mod anthropic;

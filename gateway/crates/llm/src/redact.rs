@@ -27,7 +27,7 @@ impl Redactor {
     /// What to do about a key that is refused.
     pub(crate) fn key_advice(&self) -> String {
         match (self.is_users, self.provider) {
-            (true, provider) => format!("check the key that you stored as llm_{}", provider.as_str()),
+            (true, provider) => format!("check your key llm_{}", provider.as_str()),
             (false, provider) => format!("check {}", provider.key_setting()),
         }
     }

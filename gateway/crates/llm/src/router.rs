@@ -5,9 +5,9 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use adjutant_core::limits;
 use adjutant_core::model::{
-    LlmClient, ModelAccess, ModelError, ModelErrorKind, ModelEvent, ModelRequest, PassedOver, Purpose,
+    LlmClient, ModelAccess, ModelError, ModelErrorKind, ModelEvent, ModelRequest, PassedOver, ProviderTest, Purpose,
+    Tested,
 };
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -26,6 +26,7 @@ use plan::{Choice, ModelName};
 
 mod keys;
 pub(crate) mod plan;
+mod testing;
 
 /// What the operator set up.
 #[derive(Debug, Clone)]
@@ -41,6 +42,8 @@ pub struct Operator {
     pub prices: Prices,
     /// Where an Ollama is looked for that nobody configured.
     pub local_ollama: Option<String>,
+    /// Base URLs that the configuration names, also of providers that are not set up: keys of users go there.
+    pub addresses: Vec<(Provider, String)>,
     /// The limits for clients of users' keys, and what a model found by itself gets.
     pub template: Settings,
 }
@@ -55,8 +58,17 @@ impl Operator {
             small_model: None,
             prices: Prices::shipped(),
             local_ollama: None,
+            addresses: Vec::new(),
             template: settings,
         }
+    }
+
+    /// The base URL that the configuration has for a provider; `None`: the provider's own is meant.
+    pub fn address_of(&self, provider: Provider) -> Option<&str> {
+        let set_up = self.providers.iter().find(|settings| settings.provider == provider);
+        let named =
+            || self.addresses.iter().find(|(named, _)| *named == provider).map(|(_, base_url)| base_url.as_str());
+        set_up.map(|settings| settings.base_url.as_str()).or_else(named)
     }
 }
 
@@ -75,6 +87,7 @@ pub(crate) struct Inner {
     circuits: Arc<Circuits>,
     /// A local Ollama that nobody configured, once it was found.
     found: OnceLock<(Client, ModelName)>,
+    /// When it was looked for last. Whoever looks holds this.
     looked: Mutex<Option<Instant>>,
 }
 
@@ -201,6 +214,10 @@ impl LlmClient for Router {
         Box::pin(self.inner.look())
     }
 
+    fn test(&self, test: ProviderTest) -> BoxFuture<'_, Tested> {
+        Box::pin(self.inner.test(test))
+    }
+
     fn default_model(&self) -> Option<&str> {
         let found = self.inner.found.get().map(|(_, name)| name);
         self.inner.chain.first().or(found).map(|name| name.model.as_str())
@@ -212,10 +229,12 @@ impl Inner {
     /// help: when a provider limits, is overloaded, not there, silent or broken. A refused key or request
     /// is told at once, because a dearer model that answers in its place would hide it.
     async fn begin(&self, request: ModelRequest) -> Result<Begun, ModelError> {
-        if self.chain.is_empty() {
+        let mut choices = self.choices(&request.models, request.purpose, &request.access);
+        if choices.is_err() && self.found.get().is_none() {
             self.look().await;
+            choices = self.choices(&request.models, request.purpose, &request.access);
         }
-        let choices = self.choices(&request.models, request.purpose, &request.access)?;
+        let choices = choices?;
         let mut passed_over = Vec::new();
         let mut failed = None;
         let mut left = choices.len();
@@ -281,31 +300,35 @@ impl Inner {
             let client = operators.map(|(_, client)| client).or(found.map(|(client, _)| client)).cloned();
             return client.ok_or_else(|| ModelError::new(ModelErrorKind::NotConfigured, plan::ADVICE));
         };
-        let settings = self.operator.providers.iter().find(|settings| settings.provider == choice.name.provider);
-        self.users.client(choice, key, settings)
+        self.users.client(choice, key, self.operator.address_of(choice.name.provider))
     }
 
-    /// Looks for a local Ollama where nothing is configured, now and then.
+    /// Looks for a local Ollama where nothing is configured. Many who ask at once share one look.
     async fn look(&self) {
         let Some(base_url) = &self.operator.local_ollama else { return };
         if self.found.get().is_some() {
             return;
         }
+        let asked = Instant::now();
         let mut looked = self.looked.lock().await;
-        if self.found.get().is_some() || looked.is_some_and(|at| at.elapsed() < limits::MODEL_PROBE_AGAIN) {
+        if self.found.get().is_some() || looked.is_some_and(|begun| begun >= asked) {
             return;
         }
-        let model = local::find(base_url).await;
         *looked = Some(Instant::now());
-        let Some(model) = model else { return };
-        let mut settings = self.operator.template.clone();
-        settings.provider = Provider::Ollama;
-        settings.base_url.clone_from(base_url);
-        settings.api_key = None;
-        settings.model.clone_from(&model);
-        if let Ok(client) = Client::new(settings) {
+        let Some(model) = local::find(base_url).await else { return };
+        if let Ok(client) = Client::new(self.local(base_url, &model)) {
             tracing::info!(model.name = %model, "a local Ollama answers");
             let _ = self.found.set((client, ModelName { provider: Provider::Ollama, model }));
+        }
+    }
+
+    fn local(&self, base_url: &str, model: &str) -> Settings {
+        Settings {
+            provider: Provider::Ollama,
+            base_url: base_url.to_owned(),
+            api_key: None,
+            model: model.to_owned(),
+            ..self.operator.template.clone()
         }
     }
 }

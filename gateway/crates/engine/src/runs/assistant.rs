@@ -14,11 +14,10 @@ use adjutant_store::error::StoreError;
 use adjutant_store::profiles::{self, Employer};
 use adjutant_store::runs::Run;
 use adjutant_store::tx::Tx;
-use adjutant_store::users;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-use crate::engine::{Engine, Parts};
+use crate::engine::Parts;
 
 /// An assistant as one run knows it; what a person changes meanwhile counts from the next run on.
 #[derive(Debug, Clone)]
@@ -98,32 +97,6 @@ pub(super) async fn load_again(tx: &mut Tx, parts: &Parts, run: &Run) -> Result<
     scope.key = run.key_id.as_deref().map(Into::into);
     let assistant = Assistant::new(tx, settings, &scope, parts).await?;
     Ok(Loaded { is_active: rights.is_active, scope, assistant, now })
-}
-
-/// What somebody may know of themselves and of what answers them.
-#[derive(Debug, Clone)]
-pub struct About {
-    pub display_name: String,
-    /// The operator's model keys may pay, for this scope.
-    pub operator_llm: bool,
-    /// Which models would be asked, in order, or why none may be.
-    pub models: Result<Vec<String>, ModelError>,
-}
-
-impl Engine {
-    /// Who this scope is, and which models it may use now.
-    pub async fn about(&self, scope: &Scope) -> Result<About, StoreError> {
-        let parts = &self.inner.parts;
-        let (user, loaded) = self
-            .store()
-            .scoped(&scope.owner(), async |tx| Ok((users::myself(tx).await?, load(tx, parts, scope).await?)))
-            .await?;
-        Ok(About {
-            display_name: user.display_name,
-            operator_llm: loaded.scope.operator_llm,
-            models: loaded.assistant.plan(parts, None),
-        })
-    }
 }
 
 impl Assistant {

@@ -9,6 +9,7 @@ mod driver;
 mod gathering;
 pub(crate) mod hold;
 mod joining;
+pub mod models;
 pub mod recovery;
 mod resume;
 mod rules;

@@ -89,9 +89,7 @@ impl Engine {
         if let Some(id) = &submission.client_message_id {
             accept_client_message_id(id)?;
         }
-        if self.default_model().is_none() {
-            self.inner.parts.llm.look_again().await;
-        }
+        self.look_for_a_model(scope, submission.request.model.as_deref()).await?;
         let owner = scope.owner();
         let thread = match submission.thread {
             Target::New { .. } => ThreadId::new(),

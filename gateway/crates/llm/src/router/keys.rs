@@ -38,14 +38,35 @@ impl Clients {
         self.marks.hash_one(key.map(|key| (key.provider.as_str(), key.api_key.expose_secret())))
     }
 
+    /// How a provider is asked with a user's key. `configured` is the base URL that the operator names for it.
+    pub(super) fn settings(
+        &self,
+        provider: Provider,
+        key: &ProviderKey,
+        configured: Option<&str>,
+        model: &str,
+    ) -> Settings {
+        let (base_url, reach) = place(provider, &key.origin, configured);
+        Settings {
+            provider,
+            base_url,
+            api_key: Some(key.api_key.clone()),
+            is_users: true,
+            reach,
+            model: model.to_owned(),
+            ..self.template.clone()
+        }
+    }
+
     pub(super) fn client(
         &self,
         choice: &Choice,
         key: &ProviderKey,
-        operators: Option<&Settings>,
+        configured: Option<&str>,
     ) -> Result<Client, ModelError> {
         let provider = choice.name.provider;
-        let (base_url, reach) = place(provider, &key.origin, operators);
+        let settings = self.settings(provider, key, configured, &choice.name.model);
+        let base_url = settings.base_url.clone();
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let same = |entry: &Kept| {
             entry.provider == provider
@@ -58,15 +79,6 @@ impl Clients {
             kept.push(entry);
             return Ok(client);
         }
-        let settings = Settings {
-            provider,
-            base_url: base_url.clone(),
-            api_key: Some(key.api_key.clone()),
-            is_users: true,
-            reach,
-            model: choice.name.model.clone(),
-            ..self.template.clone()
-        };
         let client = Client::new(settings).map_err(|error| {
             let message = format!("your key llm_{} cannot be used: {error}", provider.as_str());
             ModelError::new(ModelErrorKind::NoKey, message)
@@ -81,20 +93,20 @@ impl Clients {
 
 /// The base URL at the address that a key was stored for. Private addresses are reached only where the
 /// operator's own setting names them.
-fn place(provider: Provider, origin: &str, operators: Option<&Settings>) -> (String, Reach) {
+fn place(provider: Provider, origin: &str, configured: Option<&str>) -> (String, Reach) {
     let origin = match origin.trim() {
         "" => provider.own_base_url(),
         origin => origin,
     };
     let Ok(url) = Url::parse(origin) else { return (origin.to_owned(), Reach::Public) };
     let same = |other: &str| Url::parse(other.trim()).is_ok_and(|other| other.origin() == url.origin());
-    let configured = operators.filter(|settings| same(&settings.base_url));
+    let configured = configured.filter(|base_url| same(base_url));
     let reach = if configured.is_some() { Reach::Configured } else { Reach::Public };
     if !matches!(url.path(), "" | "/") {
         return (origin.to_owned(), reach);
     }
     let base = match configured {
-        Some(settings) => settings.base_url.clone(),
+        Some(base_url) => base_url.to_owned(),
         None if same(provider.own_base_url()) => provider.own_base_url().to_owned(),
         None => format!("{}{}", url.origin().ascii_serialization(), provider.usual_path()),
     };
@@ -107,21 +119,21 @@ mod tests {
 
     #[test]
     fn a_key_goes_to_the_address_it_was_stored_for() {
-        let own = Settings::openai("https://llm.example/openai/v1", "m", None);
-        let near = Settings::openai("http://10.0.0.7:8000/v1", "m", None);
+        let own = "https://llm.example/openai/v1";
+        let near = "http://10.0.0.7:8000/v1";
         let cases = [
             ("", None, "https://api.openai.com/v1", Reach::Public),
             ("https://api.openai.com", None, "https://api.openai.com/v1", Reach::Public),
-            ("https://api.openai.com", Some(&own), "https://api.openai.com/v1", Reach::Public),
-            ("https://llm.example", Some(&own), "https://llm.example/openai/v1", Reach::Configured),
-            ("https://llm.example:444", Some(&own), "https://llm.example:444/v1", Reach::Public),
-            ("http://10.0.0.7:8000", Some(&near), "http://10.0.0.7:8000/v1", Reach::Configured),
-            ("http://10.0.0.7:8000", Some(&own), "http://10.0.0.7:8000/v1", Reach::Public),
+            ("https://api.openai.com", Some(own), "https://api.openai.com/v1", Reach::Public),
+            ("https://llm.example", Some(own), "https://llm.example/openai/v1", Reach::Configured),
+            ("https://llm.example:444", Some(own), "https://llm.example:444/v1", Reach::Public),
+            ("http://10.0.0.7:8000", Some(near), "http://10.0.0.7:8000/v1", Reach::Configured),
+            ("http://10.0.0.7:8000", Some(own), "http://10.0.0.7:8000/v1", Reach::Public),
             ("https://x.example/base/v2", None, "https://x.example/base/v2", Reach::Public),
         ];
-        for (origin, operators, base_url, reach) in cases {
+        for (origin, configured, base_url, reach) in cases {
             let expected = (base_url.to_owned(), reach);
-            assert_eq!(place(Provider::OpenAi, origin, operators), expected, "{origin}");
+            assert_eq!(place(Provider::OpenAi, origin, configured), expected, "{origin}");
         }
     }
 
