@@ -75,7 +75,7 @@ impl Model {
         let Some(provider) = reader.parsed(PROVIDER, known) else { return nothing(None) };
         let Some(model) = reader.text(MODEL).map(ToOwned::to_owned) else {
             let example = match provider {
-                Provider::OpenAi => "gpt-5-mini",
+                Provider::OpenAi => "gpt-5.4-mini",
                 Provider::Anthropic => "claude-sonnet-4-5",
                 Provider::Ollama => "qwen3",
             };

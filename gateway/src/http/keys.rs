@@ -68,7 +68,7 @@ pub(super) async fn list(
     user: UserScope,
     asked: Asked,
 ) -> Result<Json<Page<KeyView>>, Problem> {
-    let before = asked.cursor(|text| page::parse_time_cursor::<PublicId>(text))?.map(|(at, id)| (at, id.0));
+    let before = asked.cursor(page::parse_time_cursor::<PublicId>)?.map(|(at, id)| (at, id.0));
     let by = user.identity.key_id.as_str();
     let found = app
         .store()

@@ -56,18 +56,18 @@ impl Providers {
         format!("http://{}/v1", self.address)
     }
 
-    /// Notes the request; a bad key is refused as providers do, who quote it.
-    fn note(&self, path: &str, headers: &HeaderMap) -> Result<(), Response> {
+    /// Notes the request; the refusal of a bad key, which providers quote.
+    fn note(&self, path: &str, headers: &HeaderMap) -> Option<Response> {
         let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
         let key = text("authorization").map(|value| value.trim_start_matches("Bearer ").to_owned());
         let key = key.or_else(|| text("x-api-key")).unwrap_or_default();
         self.asked.lock().unwrap().push((path.to_owned(), key.clone()));
         if key.contains("good") {
-            return Ok(());
+            return None;
         }
         let body =
             json!({"error": {"message": format!("Incorrect API key provided: {key}"), "code": "invalid_api_key"}});
-        Err((StatusCode::UNAUTHORIZED, axum::Json(body)).into_response())
+        Some((StatusCode::UNAUTHORIZED, axum::Json(body)).into_response())
     }
 
     fn asked(&self) -> Vec<(String, String)> {
@@ -76,7 +76,7 @@ impl Providers {
 }
 
 async fn list(State(providers): State<Providers>, headers: HeaderMap) -> Response {
-    if let Err(refusal) = providers.note("models", &headers) {
+    if let Some(refusal) = providers.note("models", &headers) {
         return refusal;
     }
     providers.lists.acquire().await.unwrap().forget();
@@ -94,7 +94,7 @@ async fn complete(
     axum::Json(body): axum::Json<Value>,
 ) -> Response {
     let model = body["model"].as_str().unwrap().to_owned();
-    if let Err(refusal) = providers.note(&model, &headers) {
+    if let Some(refusal) = providers.note(&model, &headers) {
         return refusal;
     }
     if model == "gone" {
@@ -105,8 +105,7 @@ async fn complete(
         json!({"model": model, "choices": [{"index": 0, "delta": {"content": "ready"}}]}),
         json!({"model": model, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}),
     ];
-    let mut events: String = chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
-    events.push_str("data: [DONE]\n\n");
+    let events = format!("data: {}\n\ndata: {}\n\ndata: [DONE]\n\n", chunks[0], chunks[1]);
     ([("content-type", "text/event-stream")], events).into_response()
 }
 

@@ -53,7 +53,7 @@ impl Provider {
     /// What answers for a user's own key that names no model, where the operator names none either.
     pub(crate) fn usual_model(self) -> Option<&'static str> {
         match self {
-            Self::OpenAi => Some("gpt-5-mini"),
+            Self::OpenAi => Some("gpt-5.4-mini"),
             Self::Anthropic => Some("claude-sonnet-4-5"),
             Self::Ollama => None,
         }

@@ -15,7 +15,7 @@ use super::deeds::{LISTED, day, title};
 use super::files::Local;
 use super::input;
 use super::rest::Rest;
-use super::screen::{Screen, Shows, Style};
+use super::screen::{Lines, Screen, Shows, Style};
 use super::talk::Talk;
 use crate::cli::plain::line;
 use crate::cli::{ask, terminal};
@@ -100,8 +100,7 @@ pub async fn run(args: ChatArgs, environment: &Environment) -> ExitCode {
         }
     };
     if args.message.is_some() {
-        screen.interactive = false;
-        screen.edits = false;
+        screen.lines = Lines::Piped;
     }
     match Box::pin(Talk::begin(server, screen, &args, given)).await {
         Ok(talk) => Box::pin(talk.run()).await,

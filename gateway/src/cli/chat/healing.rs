@@ -35,7 +35,7 @@ impl Talk {
     pub(super) async fn reconnect(&mut self, mut lost: Lost) -> Result<(), Over> {
         let mut pause = FIRST_PAUSE;
         for tries in 1.. {
-            if !lost.passing || (!self.screen.interactive && tries > TRIES) {
+            if !lost.passing || (!self.screen.interactive() && tries > TRIES) {
                 return self.give_up(&lost.sentence);
             }
             if tries == 2 {
@@ -63,7 +63,7 @@ impl Talk {
         loop {
             tokio::select! {
                 () = &mut over => return Ok(()),
-                typed = self.input.recv(), if self.screen.edits => self.hear(typed)?,
+                typed = self.input.recv(), if self.screen.edits() => self.hear(typed)?,
                 _ = self.interrupts.recv() => return Err(Over(INTERRUPTED)),
             }
         }

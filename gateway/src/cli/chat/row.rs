@@ -2,7 +2,7 @@
 
 use super::editor::Edit;
 use super::keys::Key;
-use super::screen::{CLEAR_ROW, Cursor, PROMPT, Row, Screen, Style, err};
+use super::screen::{CLEAR_ROW, Cursor, PROMPT, Row, Screen, Style, err, width};
 use super::wrap::{Wrap, width_of};
 
 const CLEAR_BELOW: &str = "\r\u{1b}[J";
@@ -41,7 +41,7 @@ impl Screen {
 
     /// Throws away what is being written; whether there was anything.
     pub(super) fn discard(&mut self) -> bool {
-        let had = self.edits && !self.editor.is_empty();
+        let had = self.edits() && !self.editor.is_empty();
         if had {
             self.editor.empty();
             self.draw();
@@ -61,7 +61,7 @@ impl Screen {
     fn leave(&mut self, text: &str) {
         self.progress = false;
         let prompt = self.invited.take().unwrap_or_else(|| PROMPT.to_owned());
-        let fits = !text.contains(['\n', '\t']) && width_of(&prompt) + width_of(text) < self.width();
+        let fits = !text.contains(['\n', '\t']) && width_of(&prompt) + width_of(text) < width();
         if self.row == Row::Here && fits {
             err("\n");
             self.row = Row::Nowhere;
@@ -93,7 +93,7 @@ impl Screen {
     }
 
     pub(super) fn show(&mut self) {
-        if !self.edits || self.row != Row::Nowhere || (self.invited.is_none() && self.editor.is_empty()) {
+        if !self.edits() || self.row != Row::Nowhere || (self.invited.is_none() && self.editor.is_empty()) {
             return;
         }
         let goes_on = match self.cursor {
@@ -122,7 +122,7 @@ impl Screen {
 
     fn write_row(&self) {
         let prompt = self.invited.as_deref().unwrap_or(PROMPT);
-        let (text, place) = self.editor.row(self.width().saturating_sub(width_of(prompt)).max(4));
+        let (text, place) = self.editor.row(width().saturating_sub(width_of(prompt)).max(4));
         let Style { bold, reset, .. } = self.style;
         err(&format!("{bold}{prompt}{reset}{text}"));
         match width_of(&text) - place {
@@ -134,6 +134,6 @@ impl Screen {
     /// Whether the row shows all of the line, and the person is at its end.
     fn holds_all(&self) -> bool {
         let prompt = self.invited.as_deref().unwrap_or(PROMPT);
-        self.editor.is_plain() && width_of(prompt) + self.editor.columns() < self.width()
+        self.editor.is_plain() && width_of(prompt) + self.editor.columns() < width()
     }
 }

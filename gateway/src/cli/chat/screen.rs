@@ -23,10 +23,7 @@ pub(super) const CLEAR_ROW: &str = "\r\u{1b}[K";
 pub(super) struct Screen {
     shows: Shows,
     pub(super) style: Style,
-    /// Both ends are a terminal: prompts are shown.
-    pub(super) interactive: bool,
-    /// The line is edited here, key by key; else the terminal does that, line by line.
-    pub(super) edits: bool,
+    pub(super) lines: Lines,
     pub(super) cursor: Cursor,
     /// The row that the answer is in.
     pub(super) wrap: Wrap,
@@ -38,6 +35,17 @@ pub(super) struct Screen {
     pub(super) progress: bool,
     /// Standard output is gone.
     pub(super) closed: bool,
+}
+
+/// Where a person's lines come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lines {
+    /// From a file or another program: nothing is asked.
+    Piped,
+    /// From a terminal that edits them: prompts are shown.
+    Terminal,
+    /// From a terminal, edited here, key by key.
+    Ours,
 }
 
 /// What standard output shows.
@@ -87,8 +95,11 @@ impl Screen {
         Self {
             shows,
             style: if stderr().is_terminal() { style } else { Style::PLAIN },
-            interactive,
-            edits: interactive && controls && shows == Shows::Answers,
+            lines: match interactive {
+                false => Lines::Piped,
+                true if controls && shows == Shows::Answers => Lines::Ours,
+                true => Lines::Terminal,
+            },
             cursor: Cursor::AtStart,
             wrap: Wrap::default(),
             editor: Editor::default(),
@@ -97,6 +108,16 @@ impl Screen {
             progress: false,
             closed: false,
         }
+    }
+
+    /// Both ends are a terminal.
+    pub(super) fn interactive(&self) -> bool {
+        self.lines != Lines::Piped
+    }
+
+    /// The line is edited here; else the terminal does that.
+    pub(super) fn edits(&self) -> bool {
+        self.lines == Lines::Ours
     }
 
     /// A piece of an answer.
@@ -109,7 +130,7 @@ impl Screen {
             if matches!(screen.cursor, Cursor::BehindQuestion | Cursor::BehindThought) {
                 screen.end_line();
             }
-            let folded = if screen.folds() { screen.wrap.feed(&text, screen.width()) } else { text.clone() };
+            let folded = if screen.folds() { screen.wrap.feed(&text, width()) } else { text.clone() };
             screen.out(&folded);
             screen.cursor = if folded.ends_with('\n') { Cursor::AtStart } else { Cursor::BehindAnswer };
         });
@@ -118,14 +139,14 @@ impl Screen {
     /// A piece of what the model thinks: dim, and never on standard output.
     pub(super) fn thought(&mut self, text: &str) {
         let text = plain(text);
-        if self.shows == Shows::Frames || !self.interactive || text.is_empty() {
+        if self.shows == Shows::Frames || !self.interactive() || text.is_empty() {
             return;
         }
         self.beside_row(|screen| {
             if screen.cursor != Cursor::BehindThought {
                 screen.end_line();
             }
-            let folded = if screen.edits { screen.wrap.feed(&text, screen.width()) } else { text.clone() };
+            let folded = if screen.edits() { screen.wrap.feed(&text, width()) } else { text.clone() };
             let Style { dim, reset, .. } = screen.style;
             err(&format!("{dim}{folded}{reset}"));
             screen.cursor = if folded.ends_with('\n') { Cursor::AtStart } else { Cursor::BehindThought };
@@ -166,7 +187,7 @@ impl Screen {
     /// How far something has come.
     pub(super) fn progress(&mut self, text: &str) {
         let text = line(text, SHOWN);
-        let in_one_row = self.edits && width_of(&text) <= self.width();
+        let in_one_row = self.edits() && width_of(&text) <= width();
         if self.progress && in_one_row {
             self.hide();
             err(&format!("\u{1b}[A{CLEAR_ROW}"));
@@ -197,20 +218,20 @@ impl Screen {
     }
 
     pub(super) fn folded(&self, text: &str, indent: usize) -> Vec<String> {
-        if self.edits { rows(text, self.width(), indent) } else { vec![text.to_owned()] }
+        if self.edits() { rows(text, width(), indent) } else { vec![text.to_owned()] }
     }
 
     /// Asks; the text is safe already. Its last line stands before what is written.
     pub(super) fn ask(&mut self, question: &str) {
         let Style { bold, reset, .. } = self.style;
-        if !self.edits {
+        if !self.edits() {
             self.end_line();
             err(&format!("{bold}{question}{reset} "));
             self.cursor = Cursor::BehindQuestion;
             return;
         }
         let (text, last) = question.rsplit_once('\n').unwrap_or(("", question));
-        let long = width_of(last) + ROOM > self.width();
+        let long = width_of(last) + ROOM > width();
         let (text, prompt) = if long { (question, PROMPT.to_owned()) } else { (text, format!("{last} ")) };
         self.progress = false;
         self.hide();
@@ -224,14 +245,14 @@ impl Screen {
 
     /// Invites to write, if that is not done already.
     pub(super) fn prompt(&mut self) {
-        if self.edits {
+        if self.edits() {
             if self.invited.as_deref() != Some(PROMPT) {
                 self.hide();
                 self.end_line();
                 self.invited = Some(PROMPT.to_owned());
                 self.show();
             }
-        } else if self.interactive && !self.edits && self.cursor != Cursor::BehindQuestion {
+        } else if self.interactive() && !self.edits() && self.cursor != Cursor::BehindQuestion {
             self.end_line();
             err(PROMPT);
             self.cursor = Cursor::BehindQuestion;
@@ -256,10 +277,9 @@ impl Screen {
 
     /// The conversation is over: what the terminal shows next begins a row of its own.
     pub(super) fn end(&mut self) {
-        if std::mem::replace(&mut self.row, Row::Nowhere) != Row::Nowhere {
-            err("\n");
-        } else {
-            self.end_line();
+        match std::mem::replace(&mut self.row, Row::Nowhere) {
+            Row::Nowhere => self.end_line(),
+            _ => err("\n"),
         }
     }
 
@@ -273,13 +293,7 @@ impl Screen {
 
     /// Whether answers are broken into rows.
     pub(super) fn folds(&self) -> bool {
-        self.edits && stdout().is_terminal()
-    }
-
-    /// One column less than there is: a full row would leave the cursor in no certain place.
-    pub(super) fn width(&self) -> usize {
-        let columns = tcgetwinsize(stderr()).map_or(0, |size| usize::from(size.ws_col));
-        if columns == 0 { USUAL_WIDTH - 1 } else { columns.max(NARROWEST) - 1 }
+        self.edits() && stdout().is_terminal()
     }
 
     fn out(&mut self, text: &str) {
@@ -288,6 +302,12 @@ impl Screen {
             self.closed = true;
         }
     }
+}
+
+/// Of the terminal, one column less than there is: a full row would leave the cursor in no certain place.
+pub(super) fn width() -> usize {
+    let columns = tcgetwinsize(stderr()).map_or(0, |size| usize::from(size.ws_col));
+    if columns == 0 { USUAL_WIDTH - 1 } else { columns.max(NARROWEST) - 1 }
 }
 
 pub(super) fn err(text: &str) {

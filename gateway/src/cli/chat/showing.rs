@@ -32,7 +32,7 @@ impl Talk {
             Show::Call { name, arguments } => self.beside(&format!("→ {name} {}", arguments::short(&arguments))),
             Show::Result { name, outcome, text } => self.beside(&format!("← {name} {outcome}: {text}")),
             Show::Ask(approval) => {
-                if !self.screen.interactive && !self.json {
+                if !self.screen.interactive() && !self.json {
                     let thread = self.conversation.thread.as_deref().unwrap_or_default();
                     let sentence =
                         format!("{} waits for consent; decide with: adjutant chat --thread {thread}", approval.name);
@@ -42,7 +42,7 @@ impl Talk {
                 self.invite();
             }
             Show::Question(form) => {
-                if !self.screen.interactive && !self.json {
+                if !self.screen.interactive() && !self.json {
                     let thread = self.conversation.thread.as_deref().unwrap_or_default();
                     return self
                         .give_up(&format!("a tool asks something; answer it with: adjutant chat --thread {thread}"));
@@ -63,7 +63,7 @@ impl Talk {
             }
             Show::Progress(progress) => {
                 if progress != self.progress {
-                    if self.screen.interactive {
+                    if self.screen.interactive() {
                         self.screen.progress(&format!("… {progress}"));
                     }
                     self.progress = progress;
@@ -103,7 +103,7 @@ impl Talk {
                 }
                 let unacked = self.unacked.len();
                 self.unacked.retain(|message| Some(&message.id) != client_message_id.as_ref());
-                if !self.screen.interactive && (self.unacked.len() < unacked || client_message_id.is_none()) {
+                if !self.screen.interactive() && (self.unacked.len() < unacked || client_message_id.is_none()) {
                     return Err(Over(1));
                 }
                 self.invite();
@@ -114,7 +114,7 @@ impl Talk {
 
     /// What a pipe does not want to see.
     pub(super) fn beside(&mut self, text: &str) {
-        if self.screen.interactive {
+        if self.screen.interactive() {
             self.screen.note(text);
         }
     }
@@ -125,7 +125,7 @@ impl Talk {
             "queued" => self.beside("(queued: it is answered after the message before it)"),
             "quarantined" => {
                 let reason = reason.unwrap_or("the run is quarantined");
-                if !self.screen.interactive && !self.json {
+                if !self.screen.interactive() && !self.json {
                     let thread = self.conversation.thread.as_deref().unwrap_or_default();
                     let sentence = format!("{reason}; try again or discard it with: adjutant chat --thread {thread}");
                     return self.give_up(&sentence);
@@ -158,7 +158,7 @@ impl Talk {
     async fn acked(&mut self, client_message_id: &str, run: String, seq: i64) -> Result<(), Over> {
         let again = self.unacked.iter().any(|message| message.id == client_message_id && message.again);
         self.unacked.retain(|message| message.id != client_message_id);
-        if !self.screen.interactive {
+        if !self.screen.interactive() {
             self.awaited = Some(run);
         }
         // What happened since the message was sent first, nobody told this connection.

@@ -20,7 +20,7 @@ use super::keys::Keys;
 use super::orders::Order;
 use super::rest::Rest;
 use super::row::Entry;
-use super::screen::Screen;
+use super::screen::{Lines, Screen};
 
 /// Ended by Ctrl-C, as shells have it.
 pub(super) const INTERRUPTED: u8 = 130;
@@ -114,8 +114,10 @@ impl Talk {
             Err(error) => return Err(failed(&mut screen, &format!("signals cannot be heard: {error}"))),
         };
         // A terminal that cannot do this edits its lines itself.
-        let raw = if screen.edits { Raw::begin().ok() } else { None };
-        screen.edits = raw.is_some();
+        let raw = if screen.edits() { Raw::begin().ok() } else { None };
+        if raw.is_none() && screen.lines == Lines::Ours {
+            screen.lines = Lines::Terminal;
+        }
         let input = match (&args.message, &raw) {
             (Some(message), _) => input::one(message),
             (None, Some(_)) => input::keys(),
@@ -125,7 +127,7 @@ impl Talk {
             server,
             rest,
             connection,
-            conversation: if screen.interactive { Conversation::default() } else { Conversation::mine_only() },
+            conversation: if screen.interactive() { Conversation::default() } else { Conversation::mine_only() },
             screen,
             input,
             keys: Keys::default(),
@@ -153,7 +155,7 @@ impl Talk {
                 Err(sentence) => return Err(failed(&mut talk.screen, &sentence)),
             },
             // Whoever has no thread yet begins one.
-            None if talk.screen.interactive && !args.new => talk.rest.newest_thread().await.unwrap_or_default(),
+            None if talk.screen.interactive() && !args.new => talk.rest.newest_thread().await.unwrap_or_default(),
             None => None,
         };
         if let Some(thread) = thread
@@ -170,7 +172,7 @@ impl Talk {
         let seq = |message: &Value| message["seq"].as_i64().unwrap_or_default();
         let newest = messages.iter().rposition(|message| message["role"] == "user");
         let from = newest.or(messages.len().checked_sub(1)).map_or(0, |index| seq(&messages[index]) - 1);
-        if self.screen.interactive {
+        if self.screen.interactive() {
             self.screen.note(&format!("thread {thread}; /new begins another, /help says what else there is"));
             for message in messages.iter().filter(|message| seq(message) <= from) {
                 match message["role"].as_str() {
@@ -190,7 +192,7 @@ impl Talk {
     }
 
     pub(super) async fn run(mut self) -> ExitCode {
-        if !self.files.is_empty() && self.screen.interactive {
+        if !self.files.is_empty() && self.screen.interactive() {
             self.screen.note("the files go with the next message");
         }
         self.invite();
@@ -210,7 +212,7 @@ impl Talk {
             Some(Entry::Closed) => return Err(Over(0)),
             None => {}
         }
-        let may_type = self.screen.interactive || (self.awaited.is_none() && self.unacked.is_empty());
+        let may_type = self.screen.interactive() || (self.awaited.is_none() && self.unacked.is_empty());
         tokio::select! {
             frame = self.connection.receive() => match frame {
                 Ok(text) => self.show(&text).await,
@@ -241,7 +243,7 @@ impl Talk {
 
     async fn typed(&mut self, line: String) -> Result<(), Over> {
         let answer = line.trim();
-        if !self.screen.interactive {
+        if !self.screen.interactive() {
             if answer.is_empty() && self.files.is_empty() {
                 return self.give_up("there is no message on standard input");
             }

@@ -1,5 +1,7 @@
 //! Breaks what is written piece by piece into rows at spaces, before the terminal would break it within a word. Pure.
 
+use std::fmt::Write as _;
+
 use unicode_width::UnicodeWidthChar;
 
 const TAB: &str = "    ";
@@ -89,7 +91,7 @@ impl Wrap {
             taken += self::columns(c);
         }
         if self.flushed > 0 {
-            out.push_str(&format!("\u{1b}[{}D\u{1b}[K", self.flushed));
+            let _ = write!(out, "\u{1b}[{}D\u{1b}[K", self.flushed);
         }
         let (word, columns) = (std::mem::take(&mut self.word), self.word_columns);
         self.next_line(out);
