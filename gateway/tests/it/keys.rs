@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use adjutant::boot::serve::prepare;
+use adjutant::http::router::{Auth, ROUTES};
 use adjutant_core::limits;
 use adjutant_core::scope::Role;
 use adjutant_testkit::db::TestDb;
@@ -28,6 +29,22 @@ async fn a_key_is_good_in_either_header() {
         assert_eq!((answer.status, answer.body), (200, json!({"items": [], "next": null})));
     }
     server.stop().await;
+}
+
+#[tokio::test]
+async fn every_route_that_needs_a_key_refuses_a_wrong_one_and_none() {
+    let routes: Vec<_> = ROUTES.iter().filter(|route| route.auth == Auth::Key).collect();
+    // No more wrong keys than one address may try within a minute, at one server after the other.
+    for some in routes.chunks(usize::try_from(limits::WRONG_KEYS / 2).unwrap()) {
+        let server = TestServer::start().await;
+        for route in some {
+            let ask = || server.request(route.method.as_str(), &route.path.replace(['{', '}'], ""));
+            for request in [ask(), ask().header("x-api-key", "a-wrong-key")] {
+                assert_eq!(answer(request).await.status, 401, "{} {}", route.method, route.path);
+            }
+        }
+        server.stop().await;
+    }
 }
 
 #[tokio::test]
