@@ -1,9 +1,14 @@
 //! Threads: lists, and what people change of them.
 
+use adjutant_core::cost::Cost;
 use adjutant_core::ids::{MessageId, ThreadId};
 use adjutant_core::limits;
+use adjutant_core::scope::Owner;
+use adjutant_store::error::StoreError;
+use adjutant_store::thread_costs::{self, ThreadCosts};
 use adjutant_store::threads;
 use adjutant_store::threads::{Change, Filter, ThreadSummary};
+use adjutant_store::tx::Tx;
 use axum::Json;
 use axum::extract::{FromRequestParts, Request, State};
 use chrono::{DateTime, Utc};
@@ -37,6 +42,12 @@ pub struct ThreadView {
     pub deleted_at: Option<DateTime<Utc>>,
     pub total_input_tokens: i64,
     pub total_output_tokens: i64,
+    /// What the model calls of its runs cost, one entry per currency.
+    pub costs: Vec<Cost>,
+    /// Model calls whose price nobody told: they are not in `costs`.
+    pub unpriced_steps: i64,
+    /// Input tokens of its newest model call: so much of the model's window is in use. Null before the first.
+    pub context_tokens: Option<i64>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
@@ -102,10 +113,16 @@ pub(super) async fn list(
         pinned: shown.pinned,
         deleted_within: shown.deleted.then_some(limits::THREAD_UNDO),
     };
-    let found = app.store().scoped(&owner, async |tx| threads::list(tx, filter, before, asked.limit).await).await?;
-    let last = found.last().filter(|_| is_full(found.len(), asked.limit));
+    let items = app
+        .store()
+        .scoped(&owner, async |tx| {
+            let found = threads::list(tx, filter, before, asked.limit).await?;
+            views(tx, found).await
+        })
+        .await?;
+    let last = items.last().filter(|_| is_full(items.len(), asked.limit));
     let next = last.map(|last| page::time_cursor(last.updated_at, last.id));
-    Ok(Json(Page { items: found.into_iter().map(ThreadView::from).collect(), next }))
+    Ok(Json(Page { items, next }))
 }
 
 /// One thread
@@ -121,8 +138,14 @@ pub(super) async fn get(
     Id(thread): Id<ThreadId>,
 ) -> Result<Json<ThreadView>, Problem> {
     let owner = user.scope.owner();
-    let found = app.store().scoped(&owner, async |tx| threads::load(tx, thread).await).await?;
-    Ok(Json(found.into()))
+    let found = app
+        .store()
+        .scoped(&owner, async |tx| {
+            let found = threads::load(tx, thread).await?;
+            views(tx, vec![found]).await
+        })
+        .await?;
+    one(found)
 }
 
 /// What to change; what is absent stays.
@@ -162,7 +185,7 @@ pub(super) async fn change(
     let change = Change { title, pinned, archived, head_id, deleted: None };
     let (engine, owner) = (app.engine().clone(), user.scope.owner());
     let changed = app.to_the_end("change", async move { engine.change_thread(&owner, thread, change).await }).await;
-    Ok(Json(changed.ok_or_else(Problem::internal)??.into()))
+    view(&app, &user.scope.owner(), changed.ok_or_else(Problem::internal)??).await
 }
 
 /// Deletes a thread; it can be restored for thirty days
@@ -198,7 +221,7 @@ pub(super) async fn restore(
 ) -> Result<Json<ThreadView>, Problem> {
     let (engine, owner) = (app.engine().clone(), user.scope.owner());
     let restored = app.to_the_end("restore", async move { engine.restore_thread(&owner, thread).await }).await;
-    Ok(Json(restored.ok_or_else(Problem::internal)??.into()))
+    view(&app, &user.scope.owner(), restored.ok_or_else(Problem::internal)??).await
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -225,15 +248,38 @@ pub(super) async fn fork(
     let ForkBody { message_id } = body::json(request, limits::HTTP_BODY_BYTES).await?;
     let (engine, owner) = (app.engine().clone(), user.scope.owner());
     let forked = app.to_the_end("fork", async move { engine.fork_thread(&owner, thread, message_id).await }).await;
-    Ok((StatusCode::CREATED, Json(forked.ok_or_else(Problem::internal)??.into())))
+    // Its runs are yet to come.
+    let forked = ThreadView::new(forked.ok_or_else(Problem::internal)??, ThreadCosts::default());
+    Ok((StatusCode::CREATED, Json(forked)))
 }
 
 pub(super) fn is_full(length: usize, limit: i64) -> bool {
     usize::try_from(limit).is_ok_and(|limit| length >= limit)
 }
 
-impl From<ThreadSummary> for ThreadView {
-    fn from(thread: ThreadSummary) -> Self {
+/// With what each of them cost.
+async fn views(tx: &mut Tx, threads: Vec<ThreadSummary>) -> Result<Vec<ThreadView>, StoreError> {
+    let ids: Vec<ThreadId> = threads.iter().map(|thread| thread.id).collect();
+    let mut costs = thread_costs::of_threads(tx, &ids).await?;
+    Ok(threads
+        .into_iter()
+        .map(|thread| {
+            let costs = costs.remove(&thread.id).unwrap_or_default();
+            ThreadView::new(thread, costs)
+        })
+        .collect())
+}
+
+async fn view(app: &App, owner: &Owner, thread: ThreadSummary) -> Result<Json<ThreadView>, Problem> {
+    one(app.store().scoped(owner, async |tx| views(tx, vec![thread]).await).await?)
+}
+
+fn one(views: Vec<ThreadView>) -> Result<Json<ThreadView>, Problem> {
+    views.into_iter().next().map(Json).ok_or_else(Problem::internal)
+}
+
+impl ThreadView {
+    fn new(thread: ThreadSummary, costs: ThreadCosts) -> Self {
         Self {
             id: thread.id,
             title: thread.title,
@@ -245,6 +291,9 @@ impl From<ThreadSummary> for ThreadView {
             deleted_at: thread.deleted_at,
             total_input_tokens: thread.total_input_tokens,
             total_output_tokens: thread.total_output_tokens,
+            costs: costs.costs,
+            unpriced_steps: costs.unpriced_steps,
+            context_tokens: costs.context_tokens,
             created_at: thread.created_at,
             updated_at: thread.updated_at,
         }

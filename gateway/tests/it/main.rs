@@ -67,6 +67,7 @@ mod sessions;
 mod steering;
 mod terminal;
 mod thinking;
+mod thread_costs;
 mod threads;
 mod titles;
 mod under_way;

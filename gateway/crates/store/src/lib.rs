@@ -32,6 +32,7 @@ pub mod search;
 pub mod sent;
 pub mod steps;
 pub mod store;
+pub mod thread_costs;
 pub mod threads;
 pub mod tickets;
 pub mod tool_pins;
