@@ -7,7 +7,7 @@ use std::path::Path;
 use adjutant_core::limits;
 use adjutant_llm::prices::Prices;
 use adjutant_llm::router::{Operator, Router};
-use adjutant_llm::settings::{Provider, Settings, Thinking};
+use adjutant_llm::settings::{Provider, Seeing, Settings, Thinking};
 
 use super::environment::Reader;
 
@@ -17,6 +17,7 @@ const FALLBACK: &str = "LLM_FALLBACK";
 const SMALL: &str = "LLM_SMALL_MODEL";
 const THINKING: &str = "LLM_THINKING";
 const PRICES: &str = "LLM_PRICES";
+const VISION: &str = "LLM_VISION_MODELS";
 /// Of `LLM_PROVIDER`: no model, and none is looked for.
 const NONE: &str = "none";
 
@@ -38,7 +39,7 @@ impl Model {
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         let thinking = reader.parsed(THINKING, |text| Thinking::parse(text).ok_or("is off, low, medium or high"));
-        let thinking = thinking.unwrap_or_default();
+        let manner = Manner { thinking: thinking.unwrap_or_default(), seeing: seeing(reader) };
         let prices = prices(reader);
         let wanted = reader.text(PROVIDER).map(ToOwned::to_owned);
         if wanted.is_none() {
@@ -50,10 +51,8 @@ impl Model {
         let addresses = addresses(reader);
         let local = reader.text(url_name(Provider::Ollama)).unwrap_or(Provider::Ollama.own_base_url()).to_owned();
         let nothing = |local: Option<String>| {
-            let template = Settings {
-                thinking,
-                ..Settings::new(Provider::Ollama, local_or_own(local.as_deref()), "unknown", None)
-            };
+            let base_url = local_or_own(local.as_deref());
+            let template = manner.of(Settings::new(Provider::Ollama, base_url, "unknown", None));
             let operator = Operator {
                 providers: Vec::new(),
                 default_provider: None,
@@ -80,7 +79,7 @@ impl Model {
                 Provider::Ollama => "qwen3",
             };
             reader.fault(MODEL, format!("is not set but {PROVIDER} is; name the model that answers, as {example}"));
-            access(reader, provider, "unknown", thinking);
+            access(reader, provider, "unknown", &manner);
             return nothing(None);
         };
         // It is the provider's, whatever it looks like: gateways have models that are called like providers.
@@ -90,7 +89,7 @@ impl Model {
             reader.fault(FALLBACK, format!("names more than {} models", limits::MODEL_CHAIN - 1));
         }
         let small_model = reader.text(SMALL).map(ToOwned::to_owned);
-        let providers = providers(reader, provider, &models, small_model.as_deref(), thinking);
+        let providers = providers(reader, provider, &models, small_model.as_deref(), &manner);
         let Some(settings) = providers.iter().find(|settings| settings.provider == provider).cloned() else {
             return nothing(None);
         };
@@ -150,7 +149,7 @@ fn providers(
     default: Provider,
     models: &[String],
     small: Option<&str>,
-    thinking: Thinking,
+    manner: &Manner,
 ) -> Vec<Settings> {
     let of = |name: &str| match name.split_once('/').and_then(|(prefix, model)| Some((Provider::parse(prefix)?, model)))
     {
@@ -168,14 +167,14 @@ fn providers(
         };
         if model.is_some() || is_set || provider == default {
             let model = model.unwrap_or_else(|| "unknown".to_owned());
-            found.extend(access(reader, provider, &model, thinking));
+            found.extend(access(reader, provider, &model, manner));
         }
     }
     found
 }
 
 /// The operator's access to a provider. Where a key is needed and missing that is a fault.
-fn access(reader: &mut Reader<'_>, provider: Provider, model: &str, thinking: Thinking) -> Option<Settings> {
+fn access(reader: &mut Reader<'_>, provider: Provider, model: &str, manner: &Manner) -> Option<Settings> {
     let url_name = url_name(provider);
     let key_name = match provider {
         Provider::OpenAi => Some("OPENAI_API_KEY"),
@@ -193,7 +192,26 @@ fn access(reader: &mut Reader<'_>, provider: Provider, model: &str, thinking: Th
         return None;
     }
     let base_url = base_url.unwrap_or_else(|| provider.own_base_url().to_owned());
-    Some(Settings { thinking, ..Settings::new(provider, base_url, model, api_key) })
+    Some(manner.of(Settings::new(provider, base_url, model, api_key)))
+}
+
+/// What is said of all models alike.
+struct Manner {
+    thinking: Thinking,
+    seeing: Seeing,
+}
+
+impl Manner {
+    fn of(&self, settings: Settings) -> Settings {
+        Settings { thinking: self.thinking, seeing: self.seeing.clone(), ..settings }
+    }
+}
+
+fn seeing(reader: &mut Reader<'_>) -> Seeing {
+    Seeing::parse(list(reader.text(VISION))).unwrap_or_else(|name| {
+        reader.fault(VISION, format!("holds '{name}', which is no provider/model, as ollama/my-model"));
+        Seeing::default()
+    })
 }
 
 fn prices(reader: &mut Reader<'_>) -> Prices {

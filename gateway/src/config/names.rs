@@ -28,6 +28,7 @@ const KNOWN: &[&str] = &[
     "LLM_PROVIDER",
     "LLM_SMALL_MODEL",
     "LLM_THINKING",
+    "LLM_VISION_MODELS",
     "OLLAMA_BASE_URL",
     "OPENAI_API_KEY",
     "OPENAI_BASE_URL",

@@ -67,6 +67,17 @@ fn a_public_address_needs_a_proxy() {
 
 #[test]
 fn a_model_is_set_up_whole_or_not_at_all() {
+    for wrong in ["llava", "openai/", "ollama/a,nobody/b"] {
+        assert!(faults(&[("LLM_VISION_MODELS", wrong)]).contains("LLM_VISION_MODELS"), "{wrong}");
+    }
+    // Where keys of users go is read also where the operator has no model.
+    for provider in ["none", ""] {
+        let wrong = faults(&[("LLM_PROVIDER", provider), ("ANTHROPIC_BASE_URL", "nowhere")]);
+        assert!(wrong.contains("ANTHROPIC_BASE_URL"), "{wrong}");
+        let named = read(&[("LLM_PROVIDER", provider), ("OPENAI_BASE_URL", "http://10.0.0.7:8000/v1")]).unwrap();
+        assert_eq!(named.model.origin_of("openai").as_deref(), Some("http://10.0.0.7:8000"));
+        assert!(named.model.operator.providers.is_empty());
+    }
     assert!(faults(&[("LLM_MODEL", "m")]).contains("LLM_PROVIDER"));
     assert!(
         faults(&[("LLM_PROVIDER", "other"), ("LLM_MODEL", "m"), ("OPENAI_API_KEY", "k")])

@@ -1,9 +1,11 @@
-//! Models of the providers: whether a key opens them. What may be asked at the OpenAI door is another list, that of agents.
+//! Models of the providers: which may be asked, and whether a key opens them. What may be asked at the OpenAI door is another list, that of agents.
 
 use std::time::Instant;
 
+use adjutant_core::cost::Cost;
 use adjutant_core::credential::{Secret, Service};
 use adjutant_core::limits;
+use adjutant_core::model::ModelInfo;
 use axum::Json;
 use axum::extract::{Request, State};
 use http::StatusCode;
@@ -13,9 +15,52 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::body;
+use super::page::Page;
 use crate::app::App;
 use crate::auth::extract::UserScope;
 use crate::problem::Problem;
+
+/// A model that may be asked
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelView {
+    /// `provider/model`, as a message or a profile names it.
+    pub name: String,
+    pub provider: String,
+    /// As the provider names it.
+    pub model: String,
+    pub images: bool,
+    /// PDF documents; text goes to every model.
+    pub documents: bool,
+    /// Of a million tokens of a prompt that is neither cached nor long; null where nobody told it.
+    pub input_price: Option<Cost>,
+    /// Of a million tokens of the answer.
+    pub output_price: Option<Cost>,
+    /// How many tokens a prompt may have; null where nobody told it.
+    pub context_tokens: Option<u64>,
+}
+
+impl From<ModelInfo> for ModelView {
+    fn from(info: ModelInfo) -> Self {
+        Self {
+            name: format!("{}/{}", info.provider, info.model),
+            provider: info.provider,
+            model: info.model,
+            images: info.images,
+            documents: info.documents,
+            input_price: info.input_price,
+            output_price: info.output_price,
+            context_tokens: info.context_tokens,
+        }
+    }
+}
+
+/// The models that would be asked in this profile, in order; none where none may be, and `GET /api/me` says why
+#[utoipa::path(get, path = "/api/models", responses((status = 200, body = Page<ModelView>)))]
+pub(super) async fn list(State(app): State<App>, user: UserScope) -> Result<Json<Page<ModelView>>, Problem> {
+    let found = app.engine().models(&user.scope).await?.unwrap_or_default();
+    Ok(Json(Page { items: found.into_iter().map(ModelView::from).collect(), next: None }))
+}
 
 /// Who serves models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]

@@ -64,6 +64,7 @@ use crate::problem;
         credentials::list,
         credentials::put,
         credentials::delete,
+        models::list,
         models::test,
         servers::list,
         servers::add,

@@ -78,6 +78,7 @@ pub const ROUTES: &[Route] = &[
     route(Method::GET, "/api/credentials", Auth::Key, || get(credentials::list)),
     route(Method::PUT, "/api/credentials/{service}", Auth::Key, || put(credentials::put)),
     route(Method::DELETE, "/api/credentials/{service}", Auth::Key, || delete(credentials::delete)),
+    route(Method::GET, "/api/models", Auth::Key, || get(models::list)),
     route(Method::POST, "/api/models/test", Auth::Key, || post(models::test)),
     route(Method::GET, "/api/servers", Auth::Key, || get(servers::list)),
     route(Method::POST, "/api/servers", Auth::Key, || post(servers::add)),

@@ -37,6 +37,7 @@ mod luck_model;
 mod luck_signals;
 mod luck_tools;
 mod matrix;
+mod model_list;
 mod model_tests;
 mod models;
 mod obedient;

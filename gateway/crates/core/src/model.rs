@@ -29,6 +29,12 @@ pub trait LlmClient: Send + Sync {
     /// [`ModelErrorKind::NotConfigured`] or [`ModelErrorKind::NoKey`]. Asks nobody.
     fn plan(&self, models: &[String], purpose: Purpose, access: &ModelAccess) -> Result<Vec<String>, ModelError>;
 
+    /// The same models, with what is known of each. Asks nobody.
+    fn describe(&self, models: &[String], access: &ModelAccess) -> Result<Vec<ModelInfo>, ModelError> {
+        let planned = self.plan(models, Purpose::Answer, access)?;
+        Ok(planned.iter().map(|name| ModelInfo::unknown(name)).collect())
+    }
+
     /// Whether a model was named for small work ([`Purpose::Small`]) alone. Without one, small work that nobody asked for
     /// is left undone: the model that answers is slower and dearer.
     fn has_small_model(&self) -> bool {
@@ -107,6 +113,40 @@ pub struct ProviderKey {
 impl fmt::Debug for ProviderKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProviderKey").field("provider", &self.provider).finish_non_exhaustive()
+    }
+}
+
+/// What is known of a model that may be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelInfo {
+    /// As its models are prefixed.
+    pub provider: String,
+    /// As the provider names it.
+    pub model: String,
+    pub images: bool,
+    /// PDF documents; text goes to every model.
+    pub documents: bool,
+    /// Of a million tokens of a prompt that is neither cached nor long. `None`: nobody told the price.
+    pub input_price: Option<Cost>,
+    /// Of a million tokens of the answer.
+    pub output_price: Option<Cost>,
+    /// How much a prompt may hold. `None`: nobody told.
+    pub context_tokens: Option<u64>,
+}
+
+impl ModelInfo {
+    /// Nothing but its name, `provider/model`.
+    pub fn unknown(name: &str) -> Self {
+        let (provider, model) = name.split_once('/').unwrap_or(("", name));
+        Self {
+            provider: provider.to_owned(),
+            model: model.to_owned(),
+            images: false,
+            documents: false,
+            input_price: None,
+            output_price: None,
+            context_tokens: None,
+        }
     }
 }
 

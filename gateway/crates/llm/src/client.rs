@@ -17,8 +17,9 @@ use crate::attempt::{Attempt, Progress, Tap};
 use crate::failure::{self, Failure};
 use crate::offers::Offered;
 use crate::redact::Redactor;
-use crate::settings::{Provider, Settings, SetupError, Thinking, Timeouts};
-use crate::wire::{Reader, sight};
+use crate::settings::{Provider, Seeing, Settings, SetupError, Thinking, Timeouts};
+use crate::wire::Reader;
+use crate::wire::sight::Sight;
 use crate::{anthropic, http, ollama, openai, retry};
 
 /// One provider. Clones share the connections.
@@ -36,6 +37,7 @@ struct Inner {
     origin: String,
     mark: String,
     thinking: Thinking,
+    seeing: Seeing,
     redactor: Redactor,
     timeouts: Timeouts,
     tries: u32,
@@ -71,6 +73,7 @@ impl Client {
             origin,
             base,
             thinking: settings.thinking,
+            seeing: settings.seeing,
             redactor: Redactor::new(settings.api_key, provider, settings.is_users),
             timeouts: settings.timeouts,
             tries: settings.tries.max(1),
@@ -95,6 +98,11 @@ impl Client {
     /// The provider's models; none where it does not list them.
     pub(crate) async fn models(&self) -> Result<Vec<Listed>, ModelError> {
         Ok(self.inner.list().await.map_err(|failure| failure.error)?.unwrap_or_default())
+    }
+
+    /// What that model takes beside text.
+    pub(crate) fn sight(&self, model: &str) -> Sight {
+        self.inner.sight(model)
     }
 
     pub(crate) fn origin(&self) -> &str {
@@ -177,13 +185,8 @@ impl Listed {
 impl Inner {
     async fn attempt(&self, request: &ModelRequest, asked: &str) -> Result<Attempt, Failure> {
         let tap = Arc::new(Tap::new(self.provider, self.redactor.clone()));
-        let is_own_address = self.provider.own_base_url().starts_with(&self.origin);
-        let reader = Reader {
-            model: asked,
-            mark: &self.mark,
-            sees_images: sight::sees_images(self.provider, asked),
-            reads_pdf: sight::reads_pdf(self.provider, is_own_address, asked),
-        };
+        let sight = self.sight(asked);
+        let reader = Reader { model: asked, mark: &self.mark, sees_images: sight.images, reads_pdf: sight.documents };
         let (adapter, path, chat, options, headers) = match self.provider {
             Provider::OpenAi => (
                 AdapterKind::OpenAI,
@@ -223,6 +226,11 @@ impl Inner {
             return Err(attempt.finish(asked, &self.mark).err().unwrap_or_else(Failure::truncated));
         }
         Ok(attempt)
+    }
+
+    fn sight(&self, model: &str) -> Sight {
+        let is_own_address = self.provider.own_base_url().starts_with(&self.origin);
+        Sight::of(self.provider, is_own_address, model, &self.seeing)
     }
 
     /// `None`: the provider has no list.

@@ -49,6 +49,7 @@ struct RawPrice {
     cache_read: Option<String>,
     cache_write: Option<String>,
     long: Option<RawLong>,
+    context_tokens: Option<u64>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -77,6 +78,18 @@ struct Price {
     rates: Rates,
     /// Those of a whole call whose prompt has more tokens than this.
     long: Option<(u64, Rates)>,
+    /// How much a prompt may hold, where the list says it.
+    context_tokens: Option<u64>,
+}
+
+/// What a list says of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// Of a million tokens of a prompt that is neither cached nor long.
+    pub(crate) input: Cost,
+    /// Of a million tokens of the answer.
+    pub(crate) output: Cost,
+    pub(crate) context_tokens: Option<u64>,
 }
 
 /// Micro-units per million tokens.
@@ -132,11 +145,21 @@ impl Prices {
 
     /// What a call cost; `None` where a price that it needs is not known.
     pub(crate) fn cost(&self, provider: Provider, origin: &str, model: &str, usage: Usage) -> Option<Cost> {
-        let mut lists = self.0.iter().filter(|list| list.provider == provider && list.is_for(origin));
-        let (list, price) =
-            lists.find_map(|list| Some((list, list.models.iter().find(|price| price.is_for(model))?)))?;
+        let (list, price) = self.find(provider, origin, model)?;
         let micros = price.rates(usage).micros(usage)?;
         Some(Cost { micros, currency: list.currency })
+    }
+
+    pub(crate) fn told(&self, provider: Provider, origin: &str, model: &str) -> Option<Told> {
+        let (list, price) = self.find(provider, origin, model)?;
+        let cost = |micros| Cost { micros, currency: list.currency };
+        let Rates { input, output, .. } = price.rates;
+        Some(Told { input: cost(input), output: cost(output), context_tokens: price.context_tokens })
+    }
+
+    fn find(&self, provider: Provider, origin: &str, model: &str) -> Option<(&List, &Price)> {
+        let mut lists = self.0.iter().filter(|list| list.provider == provider && list.is_for(origin));
+        lists.find_map(|list| Some((list, list.models.iter().find(|price| price.is_for(model))?)))
     }
 }
 
@@ -197,7 +220,8 @@ impl TryFrom<RawList> for List {
                 let (read, write) = (long.cache_read.as_deref(), long.cache_write.as_deref());
                 Ok((long.over_tokens, Rates::parse(&long.input, &long.output, read, write)?))
             });
-            Ok(Price { name: raw.name, rates, long: long.transpose()? })
+            let context_tokens = raw.context_tokens;
+            Ok(Price { name: raw.name, rates, long: long.transpose()?, context_tokens })
         };
         Ok(Self {
             provider: Provider::parse(&raw.name).ok_or(PriceError::Provider(raw.name))?,

@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use adjutant_core::model::{
-    LlmClient, ModelAccess, ModelError, ModelErrorKind, ModelEvent, ModelRequest, PassedOver, ProviderTest, Purpose,
-    Tested,
+    LlmClient, ModelAccess, ModelError, ModelErrorKind, ModelEvent, ModelInfo, ModelRequest, PassedOver, ProviderTest,
+    Purpose, Tested,
 };
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -206,6 +206,11 @@ impl LlmClient for Router {
         Ok(choices.into_iter().map(|choice| choice.name.to_string()).collect())
     }
 
+    fn describe(&self, models: &[String], access: &ModelAccess) -> Result<Vec<ModelInfo>, ModelError> {
+        let choices = self.inner.choices(models, Purpose::Answer, access)?;
+        Ok(choices.iter().map(|choice| self.inner.describe(choice, access)).collect())
+    }
+
     fn has_small_model(&self) -> bool {
         self.inner.small.is_some()
     }
@@ -301,6 +306,25 @@ impl Inner {
             return client.ok_or_else(|| ModelError::new(ModelErrorKind::NotConfigured, plan::ADVICE));
         };
         self.users.client(choice, key, self.operator.address_of(choice.name.provider))
+    }
+
+    fn describe(&self, choice: &Choice, access: &ModelAccess) -> ModelInfo {
+        let ModelName { provider, model } = &choice.name;
+        let Ok(client) = self.client(choice, access) else {
+            // A call says why not.
+            return ModelInfo::unknown(&choice.name.to_string());
+        };
+        let sight = client.sight(model);
+        let told = self.operator.prices.told(*provider, client.origin(), model);
+        ModelInfo {
+            provider: provider.as_str().to_owned(),
+            model: model.clone(),
+            images: sight.images,
+            documents: sight.documents,
+            input_price: told.map(|told| told.input),
+            output_price: told.map(|told| told.output),
+            context_tokens: told.and_then(|told| told.context_tokens),
+        }
     }
 
     /// Looks for a local Ollama where nothing is configured. Many who ask at once share one look.

@@ -1,9 +1,12 @@
 //! What a client must be told, and why it cannot be built from it. Reads no environment.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use adjutant_core::limits;
 use secrecy::SecretString;
+
+use crate::router::plan::ModelName;
 
 /// The wire format that the provider speaks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -100,6 +103,27 @@ impl Thinking {
     }
 }
 
+/// Models that take images although their names do not tell.
+#[derive(Debug, Clone, Default)]
+pub struct Seeing(Arc<[ModelName]>);
+
+impl Seeing {
+    /// From names like `provider/model`; `Err` is the first that is none.
+    pub fn parse(names: impl IntoIterator<Item = String>) -> Result<Self, String> {
+        let parse = |name: String| ModelName::parse(&name, None).ok_or(name);
+        names.into_iter().map(parse).collect::<Result<Vec<_>, _>>().map(|names| Self(names.into()))
+    }
+
+    pub(crate) fn holds(&self, provider: Provider, model: &str) -> bool {
+        // Ollama means the same by both.
+        let plain = |model: &str| match provider {
+            Provider::Ollama => model.strip_suffix(":latest").unwrap_or(model).to_ascii_lowercase(),
+            Provider::OpenAi | Provider::Anthropic => model.to_ascii_lowercase(),
+        };
+        self.0.iter().any(|name| name.provider == provider && plain(&name.model) == plain(model))
+    }
+}
+
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub provider: Provider,
@@ -113,6 +137,7 @@ pub struct Settings {
     /// The model that answers when a request names none.
     pub model: String,
     pub thinking: Thinking,
+    pub seeing: Seeing,
     /// `None`: a direct connection, whatever the environment says of proxies.
     pub proxy: Option<SecretString>,
     pub timeouts: Timeouts,
@@ -141,6 +166,7 @@ impl Settings {
             reach: Reach::Configured,
             model: model.into(),
             thinking: Thinking::default(),
+            seeing: Seeing::default(),
             proxy: None,
             timeouts: Timeouts::default(),
             tries: limits::MODEL_TRIES,

@@ -150,10 +150,26 @@ impl WireIds {
     }
 }
 
-/// Whether a model takes images and PDF documents, as far as its provider and its name tell. A wrong
+/// Whether a model takes images and PDF documents, as far as its provider, its name and the operator tell. A wrong
 /// yes fails the call, a wrong no costs a picture: what is not known is no.
 pub(crate) mod sight {
-    use crate::settings::Provider;
+    use crate::settings::{Provider, Seeing};
+
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(crate) struct Sight {
+        pub(crate) images: bool,
+        pub(crate) documents: bool,
+    }
+
+    impl Sight {
+        pub(crate) fn of(provider: Provider, is_own_address: bool, model: &str, seeing: &Seeing) -> Self {
+            Self {
+                images: seeing.holds(provider, model) || sees_images(provider, model),
+                // Whoever says that a model sees does not say that it reads.
+                documents: reads_pdf(provider, is_own_address, model),
+            }
+        }
+    }
 
     /// In the names of open models that see.
     const SEEING: [&str; 16] = [

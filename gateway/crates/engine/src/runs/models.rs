@@ -1,6 +1,6 @@
 //! Which models somebody may ask, as they may know it, and whether a provider can be used.
 
-use adjutant_core::model::{ModelError, ModelErrorKind, ProviderTest, Tested};
+use adjutant_core::model::{ModelError, ModelErrorKind, ModelInfo, ProviderTest, Tested};
 use adjutant_core::scope::Scope;
 use adjutant_store::error::StoreError;
 use adjutant_store::users;
@@ -31,6 +31,16 @@ impl Engine {
             display_name: user.display_name,
             operator_llm: loaded.scope.operator_llm,
             models: loaded.assistant.plan(parts, None),
+        })
+    }
+
+    /// What is known of the models that this scope would ask, in order; or why it may ask none.
+    pub async fn models(&self, scope: &Scope) -> Result<Result<Vec<ModelInfo>, ModelError>, StoreError> {
+        self.look_for_a_model(scope, None).await?;
+        let Assistant { models, access, broken, .. } = self.assistant_of(scope).await?;
+        Ok(match broken {
+            Some(broken) => Err(ModelError::new(ModelErrorKind::NoKey, broken.to_string())),
+            None => self.inner.parts.llm.describe(&models, &access),
         })
     }
 
