@@ -19,6 +19,7 @@ use super::path::{Id, Open};
 use crate::app::App;
 use crate::auth::extract::UserScope;
 use crate::problem::Problem;
+use crate::wire::forms::DecisionName;
 
 /// A tool call and what was decided about it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -49,15 +50,6 @@ pub struct NewDecision {
     pub decision: DecisionName,
     /// For the assistant; at most 2,000 characters.
     pub reason: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum DecisionName {
-    Once,
-    /// This tool of this agent is not asked about again, until that is taken back or the tool changes.
-    Always,
-    Deny,
 }
 
 /// Approvals, newest first

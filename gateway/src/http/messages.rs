@@ -23,6 +23,7 @@ use crate::auth::extract::UserScope;
 use crate::problem::Problem;
 use crate::wire::client;
 use crate::wire::client::BadFrame;
+use crate::wire::forms::SubmitContent;
 
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -140,7 +141,7 @@ pub struct MessageBody {
     #[schema(min_length = 1, max_length = 128)]
     client_message_id: String,
     /// Text, or parts: `{"type":"text","text":…}` and `{"type":"file","fileId":…}`.
-    #[schema(value_type = Object)]
+    #[schema(value_type = SubmitContent)]
     content: Value,
     /// Without it a new thread begins.
     thread_id: Option<ThreadId>,

@@ -1,6 +1,6 @@
 //! The OpenAPI document: the handlers say what is particular to them, this file adds what every route
-//! has in common: keys, the profile, the refusals. The WebSocket and the doors that speak a protocol of
-//! somebody else (`/v1`) have no place in it.
+//! has in common: keys, the profile, the refusals. Of the WebSocket it has the frames alone, as schemas; the doors that speak
+//! a protocol of somebody else (`/v1`) have no place in it.
 
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
@@ -19,6 +19,8 @@ use super::{
 };
 use crate::app::App;
 use crate::problem;
+use crate::wire::forms::ClientFrame;
+use crate::wire::server::ServerFrame;
 
 /// One line per handler, in the order of `ROUTES`.
 #[derive(OpenApi)]
@@ -92,7 +94,7 @@ use crate::problem;
         policies::put_tool,
         policies::delete_tool,
     ),
-    components(schemas(problem::Document))
+    components(schemas(problem::Document, ServerFrame, ClientFrame))
 )]
 struct Handlers;
 

@@ -19,6 +19,7 @@ use super::path::{Id, Open};
 use crate::app::App;
 use crate::auth::extract::UserScope;
 use crate::problem::Problem;
+use crate::wire::forms::AnswerAction;
 
 /// A form. Its texts were written by a tool's server.
 #[derive(Debug, Serialize, ToSchema)]
@@ -45,16 +46,6 @@ pub struct NewAnswer {
     /// By field name; only with `accept`.
     #[serde(default)]
     pub values: Map<String, Value>,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AnswerAction {
-    Accept,
-    /// No, said on purpose.
-    Decline,
-    /// The form was closed.
-    Cancel,
 }
 
 /// Questions of tools, newest first

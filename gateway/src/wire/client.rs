@@ -242,6 +242,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::wire::forms;
 
     const ID: &str = "0196f0aa-0000-7000-8000-000000000001";
 
@@ -285,6 +286,51 @@ mod tests {
         let values = Map::from_iter([("size".to_owned(), json!("s"))]);
         let answer = ClientFrame::Answer { question: ID.parse().unwrap(), answer: Answer::Accept(values) };
         assert_eq!(ClientFrame::parse(&accept.to_string()), Ok(answer));
+    }
+
+    /// The document describes what is read here.
+    #[test]
+    fn the_form_of_each_frame_is_read_and_no_other_type_is_described() {
+        let whole = [
+            json!({
+                "type": "run.submit", "clientMessageId": "a", "content": "hi", "threadId": ID, "editedId": ID,
+                "model": "openai/m", "mode": "steer",
+            }),
+            json!({
+                "type": "run.submit", "clientMessageId": "a", "threadId": null, "parentId": ID,
+                "content": [{"type": "text", "text": "hi"}, {"type": "file", "fileId": ID}],
+            }),
+            json!({"type": "run.retry", "clientMessageId": "a", "threadId": ID, "messageId": ID, "model": "m"}),
+            json!({"type": "run.cancel", "runId": ID}),
+            json!({"type": "approval.decide", "approvalId": ID, "decision": "always", "reason": "why not"}),
+            json!({"type": "question.answer", "questionId": ID, "action": "accept", "values": {"a": 1}}),
+            json!({"type": "question.answer", "questionId": ID, "action": "decline"}),
+            json!({"type": "resume", "threads": {ID: 0}}),
+        ];
+        let required = |frame: &Value| {
+            let schema = serde_json::to_value(<forms::ClientFrame as utoipa::PartialSchema>::schema()).unwrap();
+            let variants = schema["oneOf"].as_array().unwrap().clone();
+            let named = |variant: &Value| variant["properties"]["type"]["enum"] == json!([frame["type"]]);
+            variants.into_iter().find(named).unwrap_or_else(|| panic!("{frame} is not described: {schema}"))["required"]
+                .clone()
+        };
+        for frame in &whole {
+            assert!(ClientFrame::parse(&frame.to_string()).is_ok(), "{frame}");
+            let form = serde_json::from_value::<forms::ClientFrame>(frame.clone());
+            assert!(form.is_ok(), "{frame}: {form:?}");
+            for (name, _) in frame.as_object().unwrap() {
+                let mut less = frame.clone();
+                less.as_object_mut().unwrap().remove(name);
+                let needed = required(frame).as_array().unwrap().contains(&json!(name));
+                let read = ClientFrame::parse(&less.to_string());
+                // An edited message needs its thread, which no schema of ours says.
+                let is_edited = name == "threadId" && less.get("editedId").is_some();
+                assert!(read.is_err() == (needed || is_edited), "{name} of {frame}");
+            }
+        }
+        for (kind, _) in FRAMES {
+            assert!(whole.iter().any(|frame| frame["type"] == *kind), "{kind} is not described");
+        }
     }
 
     #[test]

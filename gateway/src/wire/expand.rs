@@ -6,12 +6,15 @@ use std::borrow::Cow;
 use adjutant_core::ids::{MessageId, RunId, ThreadId};
 use adjutant_core::message::{FilePart, Message, Part, Role};
 use adjutant_core::model::Usage;
-use adjutant_engine::events::event::{Delta, Event, EventBody, FinishedOutcome, Progress, RunStateName};
-use serde_json::{Value, json};
+use adjutant_engine::events::event::{Delta, Event, EventBody, FinishedOutcome, Progress};
 
 use super::ag_ui::{
     AgUi, EndMetadata, FileMetadata, FileSource, Forwarded, InputBody, InputCall, InputContent, InputFunction,
     InputMessage, InputMetadata, InputPart, ReasoningId, ResultMetadata, RunInput, RunOutcome, TokenUsage,
+};
+use super::custom::{
+    ApprovalDecided, ApprovalRequested, CopiedFrom, Custom, MessagesCopied, QuestionAnswered, QuestionAsked, RunState,
+    StateName, ThreadChanged, ToolProgress,
 };
 use super::server::EventFrame;
 
@@ -83,15 +86,13 @@ pub fn thinking_of(message: &Message) -> String {
 }
 
 /// How far a tool call is: live, without a number.
-pub fn progress(progress: &Progress) -> EventFrame<'static> {
-    let mut value = json!({"toolCallId": progress.call, "progress": progress.progress});
-    if let Some(total) = progress.total {
-        value["total"] = json!(total);
-    }
-    if let Some(message) = &progress.message {
-        value["message"] = json!(message);
-    }
-    let event = custom("tool.progress", value);
+pub fn progress(progress: &Progress) -> EventFrame<'_> {
+    let event = AgUi::Custom(Custom::ToolProgress(ToolProgress {
+        tool_call_id: progress.call,
+        progress: progress.progress,
+        total: progress.total,
+        message: progress.message.as_deref(),
+    }));
     EventFrame { thread_id: progress.thread, run_id: Some(progress.run), seq: None, offset: None, event }
 }
 
@@ -105,16 +106,19 @@ fn expand<'a>(thread_id: ThreadId, event: &'a Event, has: Has, out: &mut Vec<AgU
 /// What is about the thread itself.
 fn expand_of_thread<'a>(event: &'a Event, out: &mut Vec<AgUi<'a>>) {
     match &event.body {
-        EventBody::ThreadChanged { title, head_id, pinned, archived, deleted_at } => out.push(custom(
-            "thread.changed",
-            json!({
-                "title": title, "headId": head_id, "pinned": pinned, "archived": archived, "deletedAt": deleted_at,
-            }),
-        )),
+        EventBody::ThreadChanged { title, head_id, pinned, archived, deleted_at } => {
+            out.push(AgUi::Custom(Custom::ThreadChanged(ThreadChanged {
+                title: title.as_deref(),
+                head_id: *head_id,
+                pinned: *pinned,
+                archived: *archived,
+                deleted_at: *deleted_at,
+            })));
+        }
         EventBody::MessagesCopied { from_thread, from_message } => {
-            let messages: Vec<InputMessage<'_>> = event.messages.iter().map(|message| announced(message)).collect();
-            let from = json!({"threadId": from_thread, "messageId": from_message});
-            out.push(custom("messages.copied", json!({"from": from, "messages": messages})));
+            let messages = event.messages.iter().map(|message| announced(message)).collect();
+            let from = CopiedFrom { thread_id: *from_thread, message_id: *from_message };
+            out.push(AgUi::Custom(Custom::MessagesCopied(MessagesCopied { from, messages })));
         }
         // The others are those of a run.
         _ => {}
@@ -130,52 +134,20 @@ fn expand_of_run<'a>(thread_id: ThreadId, run_id: RunId, event: &'a Event, has: 
             let input = RunInput { thread_id, run_id, messages, tools: [], context: [], forwarded_props };
             out.push(AgUi::RunStarted { thread_id, run_id, input });
             if *queued {
-                out.push(custom("run.state", json!({"state": RunStateName::Queued})));
+                out.push(state(StateName::Queued, None, None, None));
             }
         }
-        EventBody::RunState { state, reason, parent_id } => {
-            let mut value = json!({"state": state});
-            if let Some(reason) = reason {
-                value["reason"] = json!(reason);
-            }
-            if let Some(parent_id) = parent_id {
-                value["parentId"] = json!(parent_id);
-            }
-            out.push(custom("run.state", value));
+        EventBody::RunState { state: name, reason, parent_id } => {
+            out.push(state((*name).into(), reason.as_deref(), None, *parent_id));
         }
         EventBody::Answer => event.messages.iter().for_each(|message| answer(message, has, out)),
         EventBody::ToolResult => event.messages.iter().for_each(|message| results(message, out)),
-        EventBody::ApprovalRequested { approval_id, tool_call_id, name, server, tool, arguments, risk, why } => {
-            let mut value = json!({
-                "approvalId": approval_id, "toolCallId": tool_call_id, "name": name, "server": server, "tool": tool,
-                "arguments": arguments, "risk": risk,
-            });
-            if let Some(why) = why {
-                value["why"] = json!(why);
-            }
-            out.push(custom("approval.requested", value));
-        }
-        EventBody::ApprovalDecided { approval_id, tool_call_id, decision } => out.push(custom(
-            "approval.decided",
-            json!({"approvalId": approval_id, "toolCallId": tool_call_id, "decision": decision}),
-        )),
-        EventBody::QuestionAsked { question_id, tool_call_id, name, question } => out.push(custom(
-            "question.asked",
-            json!({
-                "questionId": question_id, "toolCallId": tool_call_id, "name": name, "message": question.message,
-                "fields": question.fields,
-            }),
-        )),
-        EventBody::QuestionAnswered { question_id, tool_call_id, action } => out.push(custom(
-            "question.answered",
-            json!({"questionId": question_id, "toolCallId": tool_call_id, "action": action}),
-        )),
+        EventBody::ApprovalRequested { .. }
+        | EventBody::ApprovalDecided { .. }
+        | EventBody::QuestionAsked { .. }
+        | EventBody::QuestionAnswered { .. } => out.extend(asked(&event.body).map(AgUi::Custom)),
         EventBody::RunJoined { into, parent_id } => {
-            let mut value = json!({"state": "joined", "joinedRunId": into});
-            if let Some(parent_id) = parent_id {
-                value["parentId"] = json!(parent_id);
-            }
-            out.push(custom("run.state", value));
+            out.push(state(StateName::Joined, None, Some(*into), *parent_id));
         }
         EventBody::RunFinished { outcome, model, usage } => {
             let outcome = match outcome {
@@ -190,8 +162,49 @@ fn expand_of_run<'a>(thread_id: ThreadId, run_id: RunId, event: &'a Event, has: 
     }
 }
 
-fn custom(name: &'static str, value: Value) -> AgUi<'static> {
-    AgUi::Custom { name, value }
+fn state(
+    state: StateName,
+    reason: Option<&str>,
+    joined_run_id: Option<RunId>,
+    parent_id: Option<MessageId>,
+) -> AgUi<'_> {
+    AgUi::Custom(Custom::RunState(RunState { state, reason, joined_run_id, parent_id }))
+}
+
+/// What a person is asked, and what came of it.
+fn asked(body: &EventBody) -> Option<Custom<'_>> {
+    Some(match body {
+        EventBody::ApprovalRequested { approval_id, tool_call_id, name, server, tool, arguments, risk, why } => {
+            Custom::ApprovalRequested(ApprovalRequested {
+                approval_id: *approval_id,
+                tool_call_id: *tool_call_id,
+                name,
+                server,
+                tool,
+                arguments,
+                risk: *risk,
+                why: *why,
+            })
+        }
+        EventBody::ApprovalDecided { approval_id, tool_call_id, decision } => {
+            let (approval_id, tool_call_id) = (*approval_id, *tool_call_id);
+            Custom::ApprovalDecided(ApprovalDecided { approval_id, tool_call_id, decision })
+        }
+        EventBody::QuestionAsked { question_id, tool_call_id, name, question } => {
+            Custom::QuestionAsked(QuestionAsked {
+                question_id: *question_id,
+                tool_call_id: *tool_call_id,
+                name,
+                message: &question.message,
+                fields: &question.fields,
+            })
+        }
+        EventBody::QuestionAnswered { question_id, tool_call_id, action } => {
+            let (question_id, tool_call_id) = (*question_id, *tool_call_id);
+            Custom::QuestionAnswered(QuestionAnswered { question_id, tool_call_id, action })
+        }
+        _ => return None,
+    })
 }
 
 fn answer<'a>(message: &'a Message, has: Has, out: &mut Vec<AgUi<'a>>) {
@@ -262,7 +275,7 @@ fn announced(message: &Message) -> InputMessage<'_> {
         }
         (Role::System, _) => InputBody::System { content: message.text() },
         (Role::Assistant, _) => {
-            let calls = message.tool_calls().map(|call| InputCall {
+            let calls = message.tool_calls().map(|call| InputCall::Function {
                 id: call.id,
                 function: InputFunction { name: &call.name, arguments: call.arguments.to_string() },
             });
@@ -289,7 +302,7 @@ fn user_content(parts: &[Part]) -> InputContent<'_> {
 }
 
 fn input_file(file: &FilePart) -> InputPart<'_> {
-    let source = FileSource { value: file.file_id, provider: "adjutant", mime_type: &file.media_type };
+    let source = FileSource::File { value: file.file_id, provider: "adjutant", mime_type: &file.media_type };
     let metadata = FileMetadata { name: &file.name, size: file.size };
     if file.is_image() { InputPart::Image { source, metadata } } else { InputPart::Document { source, metadata } }
 }

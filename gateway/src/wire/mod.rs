@@ -2,5 +2,7 @@
 
 pub mod ag_ui;
 pub mod client;
+pub mod custom;
 pub mod expand;
+pub mod forms;
 pub mod server;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::peers::Peer;
 use super::server::{Answer, KEY, NewKey, TestServer, answer, soon};
+use super::ws_ag_ui::judge_frames;
 use super::ws_support::{Client, Folder, ends_run, is_custom, serve, text_of};
 
 /// The same server, once with a session and once without.
@@ -108,7 +109,8 @@ async fn a_form_that_is_filled_in_over_the_socket_reaches_the_server_that_asks()
     let (mut one, mut two) = (shop.owner().await, shop.owner().await);
     for server in GENERATIONS {
         let question = asked(&mut one, &format!("{server} order {server}-tea")).await["event"]["value"].clone();
-        assert_eq!(two.until(is_asked).await.pop().unwrap()["event"]["value"], question, "on every socket");
+        let mut frames = two.until(is_asked).await;
+        assert_eq!(frames.last().unwrap()["event"]["value"], question, "on every socket");
         assert_eq!(question["name"], format!("{server}__order"));
         assert_eq!(question["message"], format!("Details of {server}-tea?"));
         let mut fields = question["fields"].as_array().unwrap().clone();
@@ -132,7 +134,8 @@ async fn a_form_that_is_filled_in_over_the_socket_reaches_the_server_that_asks()
         let (said, outcome) = end(&mut one).await;
         assert!(said.contains(&format!("accept: 2 {server}-tea (l) for Ann")), "{said}");
         assert_eq!(outcome, "success");
-        two.until(ends_run).await;
+        frames.extend(two.until(ends_run).await);
+        judge_frames(&frames).await;
         let arrived = json!({"item": format!("{server}-tea"), "action": "accept", "values": values()});
         assert_eq!(shop.saw("answered", &format!("{server}-tea")).await, [arrived]);
         one.send(json!({"type": "question.answer", "questionId": id, "action": "decline"})).await;
@@ -259,6 +262,7 @@ async fn how_far_a_tool_is_reaches_the_socket() {
         let call = &begun["event"]["toolCallId"];
         let expected = json!({"toolCallId": call, "progress": 1.0, "total": 4.0, "message": format!("packing {item}")});
         assert_eq!(progress, &expected);
+        judge_frames(&frames).await;
         calls.push(item);
     }
     let go = reqwest::Client::new().post(shop.peer.base("/go")).send().await.unwrap();

@@ -1,6 +1,6 @@
-//! The events are AG-UI 1.0, as the protocol's own package judges them.
+//! The events are AG-UI 1.0, as the protocol's own package judges them, and the frames are as the OpenAPI document has
+//! them, as a validator of JSON Schema judges that.
 
-use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use adjutant_testkit::provider::{Piece, Reply, Turn};
@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
+use super::peers::{peer, peers, root};
+use super::server::{KEY, answer};
 use super::ws_support::{House, ends_run, is, is_custom};
 
 /// Text beside calls, foreign text, consent, a failure.
@@ -64,12 +66,70 @@ async fn every_event_is_ag_ui() {
     judge(&events.collect::<String>()).await;
 }
 
+/// Acknowledgements, refusals, a queue, consent, a title and a fork, all of them live and from the store.
+#[tokio::test]
+async fn every_frame_fits_the_schema_in_the_document() {
+    let house = House::new(script).await;
+    let mut client = house.owner().await;
+    client.say(None, "one", "go").await;
+    let mut frames = client.until(|frame| is_custom(frame, "approval.requested")).await;
+    let thread = frames.last().unwrap()["threadId"].as_str().unwrap().to_owned();
+    let approval = frames.last().unwrap()["event"]["value"]["approvalId"].clone();
+    client.say(Some(&thread), "two", "break off").await;
+    frames.extend(client.until(|frame| frame["event"]["value"]["state"] == "queued").await);
+    let parts = json!([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]);
+    let joins = json!({"type": "run.submit", "clientMessageId": "three", "threadId": thread, "content": parts, "mode": "steer"});
+    client.send(joins).await;
+    client.send(json!({"type": "nonsense"})).await;
+    client.send(json!({"type": "run.submit", "clientMessageId": "four", "content": 7})).await;
+    for _ in 0..2 {
+        frames.extend(client.until(|frame| frame["type"] == "error").await);
+    }
+    client.decide(&approval, "always").await;
+    // The first run, which takes the third message in, and the one that waited behind it.
+    frames.extend(
+        client.until(|frame| is_custom(frame, "run.state") && frame["event"]["value"]["state"] == "joined").await,
+    );
+    for _ in 0..2 {
+        frames.extend(client.until(ends_run).await);
+    }
+    let path = format!("/api/threads/{thread}");
+    let renamed = house.server.request("PATCH", &path).bearer_auth(KEY).json(&json!({"title": "named"}));
+    assert_eq!(answer(renamed).await.status, 200);
+    frames.extend(client.until(|frame| is_custom(frame, "thread.changed")).await);
+    let messages = house.server.get(&format!("{path}/messages?branch=head"), KEY).await.body;
+    let tip = messages["items"].as_array().unwrap().last().unwrap()["id"].clone();
+    let fork = house.server.request("POST", &format!("{path}/fork")).bearer_auth(KEY).json(&json!({"messageId": tip}));
+    let fork = answer(fork).await.body["id"].as_str().unwrap().to_owned();
+    for thread in [&thread, &fork] {
+        let mut again = house.owner().await;
+        again.resume(thread, 0).await;
+        frames.extend(again.arrived().await);
+    }
+    for name in ["run.state", "approval.requested", "approval.decided", "thread.changed", "messages.copied"] {
+        assert!(frames.iter().any(|frame| is_custom(frame, name)), "{name}");
+    }
+    assert!(frames.iter().any(|frame| frame["type"] == "ack"));
+    judge_frames(&frames).await;
+}
+
 pub(crate) async fn judge(events: &str) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let peers = std::env::var_os("ADJUTANT_PEERS_DIR").map_or_else(|| root.join(".peers"), PathBuf::from);
-    let mut judge = Command::new(peers.join("bin/node"))
-        .arg(root.join("tests/peers/ag_ui.mjs"))
-        .env("ADJUTANT_PEERS_DIR", &peers)
+    let mut judge = Command::new(peer("bin/node"));
+    judge.arg(root().join("tests/peers/ag_ui.mjs"));
+    verdict(judge, events).await;
+}
+
+/// Each fits the schema `ServerFrame`, and has no field that it does not name.
+pub(crate) async fn judge_frames(frames: &[Value]) {
+    let mut judge = Command::new(peer("bin/python"));
+    judge.arg(root().join("tests/peers/frames.py")).arg(root().join("docs/openapi.json"));
+    let lines = frames.iter().map(|frame| format!("{frame}\n")).collect::<Vec<_>>().concat();
+    verdict(judge, &lines).await;
+}
+
+async fn verdict(mut judge: Command, lines: &str) {
+    let mut judge = judge
+        .env("ADJUTANT_PEERS_DIR", peers())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -77,7 +137,7 @@ pub(crate) async fn judge(events: &str) {
         .spawn()
         .expect("the test peers are installed: ./x peers");
     let mut stdin = judge.stdin.take().unwrap();
-    stdin.write_all(events.as_bytes()).await.unwrap();
+    stdin.write_all(lines.as_bytes()).await.unwrap();
     drop(stdin);
     let verdict = judge.wait_with_output().await.unwrap();
     assert!(verdict.status.success(), "{}", String::from_utf8_lossy(&verdict.stderr));
