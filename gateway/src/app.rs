@@ -26,14 +26,25 @@ struct Inner {
     config: Config,
     bridges: Arc<Bridges>,
     uploads: Semaphore,
-    model_tests: Places,
+    model_tests: Arc<Places>,
+    exports: Arc<Places>,
 }
 
 impl App {
     pub fn new(engine: Engine, keys: Keys, config: Config, bridges: Arc<Bridges>) -> Self {
         let uploads = Semaphore::new(limits::FILE_UPLOADS);
         let model_tests = Places::new(limits::MODEL_TESTS, limits::USER_MODEL_TESTS);
-        Self(Arc::new(Inner { engine, keys, limiter: Limiter::default(), config, bridges, uploads, model_tests }))
+        let exports = Places::new(limits::EXPORTS, limits::USER_EXPORTS);
+        Self(Arc::new(Inner {
+            engine,
+            keys,
+            limiter: Limiter::default(),
+            config,
+            bridges,
+            uploads,
+            model_tests,
+            exports,
+        }))
     }
 
     pub fn engine(&self) -> &Engine {
@@ -72,8 +83,13 @@ impl App {
     }
 
     /// Places for tests of model providers.
-    pub fn model_tests(&self) -> &Places {
+    pub fn model_tests(&self) -> &Arc<Places> {
         &self.0.model_tests
+    }
+
+    /// Places for exports that are read at once.
+    pub fn exports(&self) -> &Arc<Places> {
+        &self.0.exports
     }
 
     pub fn supervisor(&self) -> &Supervisor {
@@ -103,29 +119,29 @@ pub struct Places {
 }
 
 /// One that is taken, until this is dropped.
-pub struct Place<'a> {
-    places: &'a Places,
+pub struct Place {
+    places: Arc<Places>,
     user: UserId,
 }
 
 impl Places {
-    fn new(all: usize, of_one: usize) -> Self {
-        Self { taken: Mutex::default(), all, of_one }
+    fn new(all: usize, of_one: usize) -> Arc<Self> {
+        Arc::new(Self { taken: Mutex::default(), all, of_one })
     }
 
     /// `None`: there is none left, or none for this user.
-    pub fn take(&self, user: &UserId) -> Option<Place<'_>> {
+    pub fn take(self: &Arc<Self>, user: &UserId) -> Option<Place> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let own = taken.iter().filter(|other| *other == user).count();
         let is_free = taken.len() < self.all && own < self.of_one;
         is_free.then(|| {
             taken.push(user.clone());
-            Place { places: self, user: user.clone() }
+            Place { places: Arc::clone(self), user: user.clone() }
         })
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(index) = taken.iter().position(|user| *user == self.user) {

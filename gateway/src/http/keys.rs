@@ -76,7 +76,7 @@ pub(super) async fn list(
         .await?;
     let is_full = i64::try_from(found.len()).is_ok_and(|read| read >= asked.limit);
     let next = found.last().filter(|_| is_full).map(|key| page::time_cursor(key.created_at, &key.key_id));
-    Ok(Json(Page { items: found.into_iter().map(|key| view(key, by)).collect(), next }))
+    Ok(Json(Page { items: found.into_iter().map(|key| KeyView::new(key, by)).collect(), next }))
 }
 
 /// Makes a key
@@ -107,7 +107,7 @@ pub(super) async fn create(State(app): State<App>, user: UserScope, request: Req
     accepted(verdict)?;
     let NewOwnKey { key_id, profile, role, label, .. } = new;
     let created_at = made_at.ok_or_else(Problem::internal)?;
-    let about = view(OwnKey { key_id, profile, role, label, created_at, last_used: None }, by);
+    let about = KeyView::new(OwnKey { key_id, profile, role, label, created_at, last_used: None }, by);
     let made = MadeKey { about, key: made.secret.expose_secret().to_owned() };
     Ok((StatusCode::CREATED, [(CACHE_CONTROL, NO_STORE)], Json(made)).into_response())
 }
@@ -155,14 +155,16 @@ fn accepted(verdict: Verdict) -> Result<(), Problem> {
     }
 }
 
-fn view(key: OwnKey, current: &str) -> KeyView {
-    KeyView {
-        current: key.key_id == current,
-        id: key.key_id,
-        label: key.label,
-        profile: key.profile.as_str().to_owned(),
-        role: key.role,
-        created_at: key.created_at,
-        last_used: key.last_used,
+impl KeyView {
+    pub(super) fn new(key: OwnKey, current: &str) -> Self {
+        Self {
+            current: key.key_id == current,
+            id: key.key_id,
+            label: key.label,
+            profile: key.profile.as_str().to_owned(),
+            role: key.role,
+            created_at: key.created_at,
+            last_used: key.last_used,
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The HTTP doors: server, router, bodies, pages, and the routes by resource.
 
+pub mod account;
 pub mod agui;
 pub mod approvals;
 mod ask;
@@ -7,6 +8,7 @@ pub mod body;
 pub mod consents;
 pub mod credentials;
 pub mod devices;
+pub mod export;
 pub mod files;
 mod following;
 pub mod guard;

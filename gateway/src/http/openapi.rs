@@ -14,8 +14,8 @@ use super::files::routes as files;
 use super::guard::ASK;
 use super::router::{Auth, ROUTES, Route};
 use super::{
-    agui, approvals, ask, consents, credentials, devices, health, keys, me, messages, models, policies, profiles,
-    questions, run_list, runs, search, sent, server_content, servers, sessions, threads,
+    account, agui, approvals, ask, consents, credentials, devices, export, health, keys, me, messages, models,
+    policies, profiles, questions, run_list, runs, search, sent, server_content, servers, sessions, threads,
 };
 use crate::app::App;
 use crate::problem;
@@ -30,6 +30,8 @@ use crate::wire::server::ServerFrame;
         health::health,
         health::ready,
         me::get,
+        account::delete,
+        export::get,
         profiles::list,
         profiles::get,
         profiles::put,

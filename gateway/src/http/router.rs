@@ -9,8 +9,8 @@ use http::{Method, StatusCode};
 use super::files::routes as files;
 use super::openai::{chat, models as agents};
 use super::{
-    agui, approvals, ask, consents, credentials, devices, guard, health, keys, me, messages, models, openapi, policies,
-    profiles, questions, run_list, runs, search, sent, server_content, servers, sessions, threads,
+    account, agui, approvals, ask, consents, credentials, devices, export, guard, health, keys, me, messages, models,
+    openapi, policies, profiles, questions, run_list, runs, search, sent, server_content, servers, sessions, threads,
 };
 use crate::app::App;
 use crate::problem::Problem;
@@ -42,6 +42,8 @@ pub const ROUTES: &[Route] = &[
     route(Method::GET, "/api/openapi.json", Auth::None, openapi::door),
     route(Method::GET, "/ws", Auth::Upgrade, || get(upgrade::upgrade)),
     route(Method::GET, "/api/me", Auth::Key, || get(me::get)),
+    route(Method::DELETE, "/api/me", Auth::Key, || delete(account::delete)),
+    route(Method::GET, "/api/me/export", Auth::Key, || get(export::get)),
     route(Method::GET, "/api/profiles", Auth::Key, || get(profiles::list)),
     route(Method::GET, "/api/profiles/{name}", Auth::Key, || get(profiles::get)),
     route(Method::PUT, "/api/profiles/{name}", Auth::Key, || put(profiles::put)),

@@ -224,7 +224,7 @@ fn forgetting(app: &App, headers: &HeaderMap, problem: Problem) -> Response {
     response
 }
 
-fn forget(app: &App, headers: &HeaderMap, response: &mut Response) {
+pub(super) fn forget(app: &App, headers: &HeaderMap, response: &mut Response) {
     if let Some(cleared) = cookie::clear(&app.config().doors, headers) {
         response.headers_mut().insert(SET_COOKIE, cleared);
     }

@@ -10,6 +10,7 @@
 
 adjutant_testkit::launcher!();
 
+mod account;
 mod agui;
 mod agui_content;
 mod agui_questions;
@@ -26,6 +27,8 @@ mod consent_rest;
 mod credentials;
 mod doctor;
 mod doors;
+mod estate;
+mod export;
 mod files;
 mod files_wire;
 mod house;

@@ -179,7 +179,8 @@ async fn keys_of_other_profiles_and_other_users_are_unknown() {
 async fn revoking_ends_sockets_and_streams_at_every_replica() {
     let hold = Arc::new(Semaphore::new(0));
     let gate = Arc::clone(&hold);
-    let provider = Provider::start(move |_| Reply::Stream(vec![Piece::Hold(gate.clone())])).await;
+    let provider =
+        Provider::start(move |_| Reply::Stream(vec![Piece::Text("well".to_owned()), Piece::Hold(gate.clone())])).await;
     let base_url = provider.base_url();
     let model = [("LLM_PROVIDER", "openai"), ("LLM_MODEL", "scripted"), ("OPENAI_BASE_URL", base_url.as_str())];
     let first = TestServer::start_with(&model).await;

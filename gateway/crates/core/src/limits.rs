@@ -157,6 +157,14 @@ limits! {
     FORK_PAGE: usize = 50, items;
     /// The same in bytes; a message that is longer goes alone.
     FORK_PAGE_BYTES: u64 = 128 * 1024, bytes;
+    /// Rows of an export that are read at once.
+    EXPORT_PAGE: i64 = 16, items;
+    /// Exports that one replica writes at once.
+    EXPORTS: usize = 8, items;
+    /// The same for one user.
+    USER_EXPORTS: usize = 2, items;
+    /// Deleting all that belongs to a user.
+    ACCOUNT_DELETE: u64 = 300_000, milliseconds;
     /// Entries of one page of a list.
     PAGE: i64 = 100, items;
     /// Model calls of one run.

@@ -50,15 +50,16 @@ pub async fn of_asking(tx: &mut Tx, thread: ThreadId, asked: &[ApprovalId]) -> R
     let owner = tx.owner().clone();
     let asked: Vec<String> = asked.iter().map(ToString::to_string).collect();
     let found = sqlx::query_scalar!(
-        "select min(seq) from events
+        "select seq from events
           where user_id = $1 and profile = $2 and thread_id = $3 and kind in ('approval_requested', 'question_asked')
-            and coalesce(payload->>'approvalId', payload->>'questionId') = any($4)",
+            and coalesce(payload->>'approvalId', payload->>'questionId') = any($4)
+          order by seq limit 1",
         owner.user.as_str(),
         owner.profile.as_str(),
         thread.as_uuid(),
         &asked,
     )
-    .fetch_one(tx.conn())
+    .fetch_optional(tx.conn())
     .await?;
     Ok(found)
 }

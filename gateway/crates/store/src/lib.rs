@@ -2,6 +2,7 @@
 //! [`store::Store::system`]); query functions, one module per noun, take the transaction that a door opened.
 //! Deliberately absent: network calls, business rules, and any way to a bare connection.
 
+pub mod account;
 pub mod approvals;
 pub mod check;
 pub mod client_threads;
@@ -11,6 +12,7 @@ pub mod devices;
 pub mod diagnose;
 pub mod error;
 pub mod events;
+pub mod export;
 pub mod files;
 pub mod hints;
 pub mod keys;

@@ -144,6 +144,10 @@ impl Driver {
                 tracing::info!(run.id = %run, "another replica has the run");
                 hold.settle();
             }
+            Err(StoreError::NotFound) => {
+                tracing::info!(run.id = %run, "the run was deleted with its user");
+                hold.settle();
+            }
             Err(error @ StoreError::Unavailable(_)) => {
                 tracing::warn!(run.id = %run, %error, "the run is interrupted until the database is back");
                 hold.interrupt();

@@ -15,6 +15,9 @@ struct Rule {
 
 /// Definer functions and the one role that may call each; nothing else runs with the owner's rights.
 const DOORS: &[(&str, &str)] = &[
+    ("account_close(text)", "adjutant_app"),
+    ("account_delete(text)", "adjutant_app"),
+    ("account_sweep(text)", "adjutant_system"),
     ("credential_keys()", "adjutant_system"),
     ("credential_owners(text)", "adjutant_system"),
     ("files_used()", "adjutant_app"),
@@ -49,7 +52,14 @@ const DOORS: &[(&str, &str)] = &[
 ];
 
 /// Functions without rights of their own, which policies and defaults need.
-const HARMLESS: &[&str] = &["app_now()", "app_profile()", "app_user()", "message_text(jsonb)"];
+const HARMLESS: &[&str] = &[
+    "account_asking(text)",
+    "account_rows_delete(text)",
+    "app_now()",
+    "app_profile()",
+    "app_user()",
+    "message_text(jsonb)",
+];
 
 const RULES: &[Rule] = &[
     Rule {
