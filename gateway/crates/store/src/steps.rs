@@ -90,16 +90,15 @@ pub async fn insert(tx: &mut Tx, run: RunId, step: &ModelCallStep) -> Result<(),
 /// The number of a step behind all that the run has. Only for a run that has ended: nobody else adds steps to it.
 pub async fn number_behind(tx: &mut Tx, run: RunId) -> Result<i32, StoreError> {
     let owner = tx.owner().clone();
-    let number = sqlx::query_scalar!(
-        r#"select coalesce(max(number), 0) + 1 as "number!" from steps
-            where user_id = $1 and profile = $2 and run_id = $3"#,
+    let last = sqlx::query_scalar!(
+        "select number from steps where user_id = $1 and profile = $2 and run_id = $3 order by number desc limit 1",
         owner.user.as_str(),
         owner.profile.as_str(),
         run.as_uuid(),
     )
-    .fetch_one(tx.conn())
+    .fetch_optional(tx.conn())
     .await?;
-    Ok(number)
+    Ok(last.unwrap_or(0) + 1)
 }
 
 pub async fn of_run(tx: &mut Tx, run: RunId) -> Result<Vec<ModelCallStep>, StoreError> {
