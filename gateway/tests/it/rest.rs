@@ -208,11 +208,14 @@ async fn a_foreign_id_answers_like_an_unknown_one_on_every_route() {
     let hers = server.key("anna", "personal", Role::Personal).await.secret;
     let session = answer(server.request("POST", "/api/session").bearer_auth(&hers)).await;
     let device = session.body["device"]["id"].as_str().unwrap().to_owned();
+    let her_key = server.get("/api/me", &hers).await.body["keyId"].as_str().unwrap().to_owned();
     for route in ROUTES.iter().filter(|route| route.path.contains("{id}")) {
         let unknown = if route.path.starts_with("/api/threads") {
             (anna.thread_id.to_string(), ThreadId::new().to_string())
         } else if route.path.starts_with("/api/devices") {
             (device.clone(), "d0d0d0d0d0".to_owned())
+        } else if route.path.starts_with("/api/keys") {
+            (her_key.clone(), "d0d0d0d0d0".to_owned())
         } else if route.path.starts_with("/api/runs") {
             (anna.run_id.to_string(), RunId::new().to_string())
         } else if route.path == "/api/credentials/{service}" && route.method == "DELETE" {

@@ -74,7 +74,7 @@ fn a_user_with_a_key_of_their_own_pays_for_all() {
         let nobodys = Setup::default();
         assert_eq!(
             chosen(&nobodys, &[], Purpose::Answer, &[key("openai", None)], operator),
-            "u:openai/gpt-5-mini",
+            "u:openai/gpt-5.4-mini",
             "its usual model"
         );
     }
@@ -90,7 +90,7 @@ fn chosen_models_are_asked_with_the_key_there_is() {
     assert_eq!(of(&[], false), "llm_key_required");
     let preferred = key("openai", Some("anthropic/opus"));
     let of = chosen(&Setup::default(), &[], Purpose::Answer, &[preferred], false);
-    assert_eq!(of, "u:openai/gpt-5-mini", "a key's preference for another provider is none");
+    assert_eq!(of, "u:openai/gpt-5.4-mini", "a key's preference for another provider is none");
 }
 
 /// SAFETY 12: a hundred ways to lose a user's key, none of which leads to the operator's.
