@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::auth::keys::Keys;
 use crate::auth::limiter::Limiter;
 use crate::config::Config;
+use crate::ui::Page;
 
 #[derive(Clone)]
 pub struct App(Arc<Inner>);
@@ -28,6 +29,7 @@ struct Inner {
     uploads: Semaphore,
     model_tests: Arc<Places>,
     exports: Arc<Places>,
+    page: Page,
 }
 
 impl App {
@@ -44,6 +46,7 @@ impl App {
             uploads,
             model_tests,
             exports,
+            page: Page::embedded(),
         }))
     }
 
@@ -90,6 +93,11 @@ impl App {
     /// Places for exports that are read at once.
     pub fn exports(&self) -> &Arc<Places> {
         &self.0.exports
+    }
+
+    /// What a browser is shown.
+    pub fn page(&self) -> &Page {
+        &self.0.page
     }
 
     pub fn supervisor(&self) -> &Supervisor {

@@ -9,5 +9,6 @@ pub mod config;
 pub mod http;
 pub mod problem;
 pub mod telemetry;
+pub mod ui;
 pub mod wire;
 pub mod ws;

@@ -5,6 +5,7 @@ pub mod agui;
 pub mod approvals;
 mod ask;
 pub mod body;
+mod browser;
 pub mod consents;
 pub mod credentials;
 pub mod devices;

@@ -9,8 +9,9 @@ use http::{Method, StatusCode};
 use super::files::routes as files;
 use super::openai::{chat, models as agents};
 use super::{
-    account, agui, approvals, ask, consents, credentials, devices, export, guard, health, keys, me, messages, models,
-    openapi, policies, profiles, questions, run_list, runs, search, sent, server_content, servers, sessions, threads,
+    account, agui, approvals, ask, browser, consents, credentials, devices, export, guard, health, keys, me, messages,
+    models, openapi, policies, profiles, questions, run_list, runs, search, sent, server_content, servers, sessions,
+    threads,
 };
 use crate::app::App;
 use crate::problem::Problem;
@@ -40,6 +41,8 @@ pub const ROUTES: &[Route] = &[
     route(Method::GET, "/api/health", Auth::None, || get(health::health)),
     route(Method::GET, "/readyz", Auth::None, || get(health::ready)),
     route(Method::GET, "/api/openapi.json", Auth::None, openapi::door),
+    route(Method::GET, "/", Auth::None, || get(browser::page)),
+    route(Method::GET, "/{*page}", Auth::None, || get(browser::page)),
     route(Method::GET, "/ws", Auth::Upgrade, || get(upgrade::upgrade)),
     route(Method::GET, "/api/me", Auth::Key, || get(me::get)),
     route(Method::DELETE, "/api/me", Auth::Key, || delete(account::delete)),

@@ -21,9 +21,9 @@ use crate::server::{KEY, TestServer, answer};
 async fn the_doors_without_a_key_are_the_listed_ones() {
     let server = TestServer::start().await;
     let open: Vec<&str> = ROUTES.iter().filter(|route| route.auth == Auth::None).map(|route| route.path).collect();
-    assert_eq!(open, ["/api/health", "/readyz", "/api/openapi.json"]);
-    for path in open {
-        assert_eq!(answer(server.request("GET", path)).await.status, 200, "{path}");
+    assert_eq!(open, ["/api/health", "/readyz", "/api/openapi.json", "/", "/{*page}"]);
+    for path in open.into_iter().map(|path| path.replace("{*page}", "chat")) {
+        assert_eq!(answer(server.request("GET", &path)).await.status, 200, "{path}");
     }
     server.stop().await;
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// A module, and the siblings that it may use.
 const TABLE: &[(&str, &[&str])] = &[
-    ("app", &["auth", "config"]),
+    ("app", &["auth", "config", "ui"]),
     ("auth", &["app", "config", "problem"]),
     ("boot", &["app", "auth", "config", "http"]),
     ("cli", &["auth", "boot", "config", "telemetry"]),
@@ -15,6 +15,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("http", &["app", "auth", "config", "problem", "wire", "ws"]),
     ("problem", &[]),
     ("telemetry", &[]),
+    ("ui", &[]),
     ("wire", &[]),
     ("ws", &["app", "auth", "problem", "wire"]),
 ];

@@ -55,6 +55,8 @@ mod openapi;
 mod own_keys;
 mod peers;
 mod profiles;
+#[cfg(feature = "e2e")]
+mod proof_browser;
 mod proof_crash;
 mod proof_injection;
 mod proof_real_model;
@@ -74,6 +76,7 @@ mod thinking;
 mod thread_costs;
 mod threads;
 mod titles;
+mod ui;
 mod under_way;
 mod wires;
 mod ws_ag_ui;
