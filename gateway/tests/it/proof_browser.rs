@@ -1,0 +1,222 @@
+//! The journeys of `gateway/web/e2e`: a real Chromium in front of the real binary with its embedded database, a scripted
+//! model and a tool server that counts. The journeys are vitest's; here is what stands around them, with the levers
+//! that they pull: the model's gate, and the life of the server.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adjutant_testkit::effects::EffectServer;
+use adjutant_testkit::provider::{Piece, Provider, Reply, Turn};
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::post;
+use serde_json::json;
+use tokio::process::{Child, Command};
+use tokio::sync::{Mutex, Semaphore};
+
+use crate::peers::{peer, root};
+
+const KEY: &str = "browser-test-key-0123456789-0123456789-abcd";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn proof_people_use_the_page() {
+    let web = root().join("gateway/web");
+    let vitest = web.join("node_modules/vitest/vitest.mjs");
+    assert!(vitest.is_file() && web.join("dist/index.html").is_file(), "the page is not built: run ./x web");
+    let house = House::start().await;
+    let control = house.levers().await;
+    let mut journeys = Command::new(peer("bin/node"));
+    journeys.current_dir(&web).arg(vitest).args(["run", "--config", "e2e/vitest.config.ts"]);
+    // One journey alone: ADJUTANT_E2E_ONLY=chat
+    journeys.args(std::env::var("ADJUTANT_E2E_ONLY"));
+    journeys.env("ADJUTANT_E2E_URL", house.url()).env("ADJUTANT_E2E_KEY", KEY).env("ADJUTANT_E2E_CONTROL", control);
+    let status = journeys.stdin(Stdio::null()).kill_on_drop(true).status().await.unwrap();
+    let log = std::fs::read_to_string(house.folder.join("server.log")).unwrap_or_default();
+    assert!(status.success(), "a journey failed; the server's last words: {}", tail(&log));
+    assert!(!log.contains("panicked"), "{}", tail(&log));
+    assert_eq!(house.provider.faults(), [] as [String; 0]);
+}
+
+fn tail(log: &str) -> String {
+    let mut lines: Vec<&str> = log.lines().rev().take(20).collect();
+    lines.reverse();
+    lines.join("\n")
+}
+
+struct House {
+    folder: PathBuf,
+    port: u16,
+    provider: Provider,
+    gate: Arc<Semaphore>,
+    server: Arc<Mutex<Option<Child>>>,
+    _tools: EffectServer,
+}
+
+#[derive(Clone)]
+struct Levers {
+    folder: PathBuf,
+    port: u16,
+    model: String,
+    gate: Arc<Semaphore>,
+    server: Arc<Mutex<Option<Child>>>,
+}
+
+impl House {
+    async fn start() -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = std::env::temp_dir().join(format!("adjutant-browser-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        // The database's user must get in.
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let tools = EffectServer::start().await;
+        let servers =
+            json!({"mcpServers": {"effects": {"type": "http", "url": tools.url(), "lifecycle": "initialize"}}});
+        std::fs::write(folder.join("mcp.json"), servers.to_string()).unwrap();
+        let gate = Arc::new(Semaphore::new(0));
+        let held = Arc::clone(&gate);
+        let provider = Provider::start(move |turn| script(turn, &held)).await;
+        let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+        let house = Self { folder, port, provider, gate, server: Arc::default(), _tools: tools };
+        house.levers_of().start().await;
+        house
+    }
+
+    fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    fn levers_of(&self) -> Levers {
+        Levers {
+            folder: self.folder.clone(),
+            port: self.port,
+            model: self.provider.base_url(),
+            gate: Arc::clone(&self.gate),
+            server: Arc::clone(&self.server),
+        }
+    }
+
+    /// Serves the levers; where.
+    async fn levers(&self) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let routes = Router::new()
+            .route("/release", post(async |State(levers): State<Levers>| levers.gate.add_permits(1)))
+            .route("/stop", post(async |State(levers): State<Levers>| levers.stop().await))
+            .route("/start", post(async |State(levers): State<Levers>| levers.start().await))
+            .fallback(async || StatusCode::NOT_FOUND)
+            .with_state(self.levers_of());
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        format!("http://{address}")
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+impl Levers {
+    /// Ends the server as a power cut would.
+    async fn stop(&self) {
+        if let Some(mut server) = self.server.lock().await.take() {
+            server.kill().await.unwrap();
+        }
+    }
+
+    /// Begins a life of the server; returns when it answers.
+    async fn start(&self) {
+        let mut server = self.server.lock().await;
+        if server.is_none() {
+            *server = Some(self.spawn());
+        }
+        let url = format!("http://127.0.0.1:{}/readyz", self.port);
+        let ready = async {
+            let client = reqwest::Client::new();
+            while !client.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, ready).await.expect("the server comes up");
+    }
+
+    fn spawn(&self) -> Child {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.join("server.log")).unwrap();
+        Command::new(env!("CARGO_BIN_EXE_adjutant"))
+            .arg("serve")
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("ADJUTANT_DATA_DIR", self.folder.join("data"))
+            .env("ADJUTANT_MCP_CONFIG", self.folder.join("mcp.json"))
+            .env("ADJUTANT_LISTEN", format!("127.0.0.1:{}", self.port))
+            .env("ASSISTANT_API_KEY", KEY)
+            .env("LLM_PROVIDER", "openai")
+            .env("LLM_MODEL", "scripted")
+            .env("OPENAI_BASE_URL", &self.model)
+            .env("OPENAI_API_KEY", "sk-none")
+            .stdout(Stdio::null())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap()
+    }
+}
+
+/// What the model does, by the first words of what it is told. The journeys know these words.
+fn script(turn: &Turn, gate: &Arc<Semaphore>) -> Reply {
+    let said = turn.last_user();
+    let text = |text: &str| Piece::Text(text.to_owned());
+    let (order, rest) = said.split_once(' ').unwrap_or((&said, ""));
+    match order {
+        "echo" => Reply::text(&said),
+        "markdown" => Reply::Stream(in_pieces(MARKDOWN)),
+        "long" => Reply::Stream(in_pieces(&MARKDOWN.repeat(41_000 / MARKDOWN.len()))),
+        "hold" => Reply::Stream(vec![text("Some words"), Piece::Hold(Arc::clone(gate)), text(" and the rest.")]),
+        "hostile" => Reply::Stream(in_pieces(&hostile())),
+        // What a tool said is foreign text: after it, whatever has effects asks.
+        "effect" if turn.round() == 0 => Reply::call("effects__look", &json!({"key": rest})),
+        "effect" if turn.round() == 1 => Reply::call("effects__effect", &json!({"key": rest})),
+        "effect" => Reply::text(&format!("did effect {rest}")),
+        "fail" => Reply::Status(400, "{}".to_owned()),
+        _ => Reply::text(&format!("I heard: {said}")),
+    }
+}
+
+/// As models send it: a few letters at a time, with no regard for what they cut.
+fn in_pieces(text: &str) -> Vec<Piece> {
+    let letters: Vec<char> = text.chars().collect();
+    letters.chunks(7).map(|piece| Piece::Text(piece.iter().collect())).collect()
+}
+
+const MARKDOWN: &str = r#"## Trains to Hamburg
+
+Two of them are **bold** and one is *late*; see `timetable`.
+
+- one
+- two with **strong** words
+
+| Leaves | Arrives |
+| --- | --- |
+| 19:59 | 07:53 |
+| 21:12 | 09:37 |
+
+```rust
+fn main() {
+    println!("hello");
+}
+```
+
+The end of it.
+"#;
+
+/// What an attacker would have a model say. Each line tries to run something, or to tell its server that it was seen.
+fn hostile() -> String {
+    let corpus = std::fs::read_to_string(root().join("gateway/web/e2e/hostile.md"));
+    corpus.unwrap_or_else(|error| panic!("{}: {error}", Path::new("gateway/web/e2e/hostile.md").display()))
+}

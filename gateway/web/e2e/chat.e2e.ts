@@ -1,0 +1,114 @@
+// Talking: what UI.md lists as 1 to 11, 16 to 18, 20 to 23 and 33 to 36.
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { answered, broken, composer, control, fits, launch, picture, say, SIZES, visit, type Size } from './support';
+
+let browser: Browser;
+beforeAll(async () => {
+  browser = await launch();
+});
+afterAll(async () => {
+  await browser.close();
+});
+
+const sizes = Object.keys(SIZES) as Size[];
+
+describe.each(sizes)('on a %s', (size) => {
+  it('an answer streams as Markdown that never shows its syntax', async () => {
+    const { context, page, faults } = await visit(browser, { size });
+    await page.goto('/chat/new');
+    // Watches every state of the answer that is drawn.
+    await page.evaluate(() => {
+      const seen: string[] = [];
+      Object.assign(globalThis, { seen });
+      new MutationObserver(() => {
+        const shown = document.querySelector('.md')?.textContent ?? '';
+        if (/\*\*|\|---|^#|```/m.test(shown)) seen.push(shown);
+      }).observe(document.body, { childList: true, subtree: true, characterData: true });
+    });
+    await say(page, 'markdown');
+    await answered(page, 'The end of it.');
+    expect(await page.evaluate(() => (globalThis as unknown as { seen: string[] }).seen)).toEqual([]);
+    const md = page.locator('.md').last();
+    expect(await md.locator('h2').count()).toBe(1);
+    expect(await md.locator('strong').first().textContent()).toBe('bold');
+    expect(await md.locator('table tr').count()).toBe(3);
+    expect(await md.locator('pre code').textContent()).toContain('fn main()');
+    expect(await fits(page)).toBe(true);
+    await picture(page, `chat-${size}`);
+    expect(await broken(page)).toEqual([]);
+    expect(faults).toEqual([]);
+    await context.close();
+  });
+
+  it('stop keeps what was said, and the next message works', async () => {
+    const { context, page, faults } = await visit(browser, { size });
+    await page.goto('/chat/new');
+    await say(page, 'hold after some words');
+    await page.locator('.md', { hasText: 'Some words' }).waitFor();
+    await page.getByRole('button', { name: 'Stop' }).click();
+    await page.getByText('Stopped.').waitFor();
+    expect(await page.locator('.md').last().textContent()).toContain('Some words');
+    await say(page, 'echo again');
+    await answered(page, 'echo again');
+    expect(faults).toEqual([]);
+    await context.close();
+  });
+
+  it('an answer goes on after a reload, and in a second tab, without loss or doubling', async () => {
+    const { context, page, faults } = await visit(browser, { size });
+    await page.goto('/chat/new');
+    await say(page, 'hold after some words');
+    await page.locator('.md', { hasText: 'Some words' }).waitFor();
+    await page.waitForURL(/\/chat\/[0-9a-f-]{36}$/);
+    await page.reload();
+    await page.locator('.md', { hasText: 'Some words' }).waitFor();
+    const second = await context.newPage();
+    await second.goto(page.url());
+    await second.locator('.md', { hasText: 'Some words' }).waitFor();
+    await control('release');
+    for (const tab of [page, second]) {
+      await answered(tab, 'Some words and the rest.');
+      expect(await tab.locator('.md').count()).toBe(1);
+      expect((await tab.locator('.md').textContent())?.match(/Some words/g)).toHaveLength(1);
+    }
+    expect(faults).toEqual([]);
+    await context.close();
+  });
+
+  it('an edited message stands beside the old one, and both can be shown', async () => {
+    const { context, page, faults } = await visit(browser, { size });
+    await page.goto('/chat/new');
+    await say(page, 'echo first');
+    await answered(page, 'echo first');
+    const mine = page.locator('.entry.mine').first();
+    await mine.click();
+    await mine.getByRole('button', { name: 'Edit' }).click();
+    await composer(page).fill('echo second');
+    await page.keyboard.press(size === 'phone' ? 'Control+Enter' : 'Enter');
+    await answered(page, 'echo second');
+    await page.locator('.entry.mine', { hasText: '2/2' }).waitFor();
+    await page.locator('.entry.mine').first().click();
+    await page.getByRole('button', { name: 'The version before' }).click();
+    await page.locator('.entry.mine', { hasText: 'echo first' }).waitFor();
+    await page.locator('.entry.mine', { hasText: '1/2' }).waitFor();
+    expect(faults).toEqual([]);
+    await context.close();
+  });
+
+  it('a tool that asks is allowed, and its card says what it did', async () => {
+    const { context, page, faults } = await visit(browser, { size });
+    await page.goto('/chat/new');
+    await say(page, 'effect one');
+    const slip = page.getByRole('group', { name: /effect\?$/i });
+    await slip.waitFor();
+    expect(await slip.textContent()).toContain('one');
+    await picture(page, `approval-${size}`);
+    expect(await broken(page)).toEqual([]);
+    await slip.getByRole('button', { name: 'Allow once' }).click();
+    await answered(page, 'did effect one');
+    await page.locator('details.tool summary', { hasText: 'Done' }).nth(1).waitFor();
+    expect(faults).toEqual([]);
+    await context.close();
+  });
+});

@@ -1,0 +1,14 @@
+import { defineConfig } from 'vitest/config';
+
+// Journeys of a person through the real page, against the real server. The Rust test `proof_browser` starts both.
+export default defineConfig({
+  test: {
+    root: import.meta.dirname,
+    include: ['**/*.e2e.ts'],
+    environment: 'node',
+    fileParallelism: false,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    reporters: ['verbose'],
+  },
+});

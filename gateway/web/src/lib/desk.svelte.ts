@@ -1,0 +1,191 @@
+// What is on a person's desk: the connection, the threads, what waits for them, and the conversations that are open.
+// Pages read it; it alone listens to the socket.
+import { SvelteMap } from 'svelte/reactivity';
+import type { Ack, Decision, ErrorFrame, EventFrame, ServerFrame } from '../wire/frames';
+import { load, loadOlder } from './loading';
+import { Needs } from './needs.svelte';
+import { Outbox, type Waiting } from './outbox.svelte';
+import { session } from './session.svelte';
+import { Socket, type Link, type Listener } from './socket';
+import { Threads } from './threads.svelte';
+import { Transcript } from './transcript.svelte';
+
+/** How many conversations are kept up to date in the background. */
+const OPEN = 8;
+
+export class Conversation {
+  readonly transcript: Transcript;
+  older = $state<string | null>(null);
+  loading = $state(true);
+  failure = $state.raw<unknown>(null);
+
+  constructor(id: string) {
+    this.transcript = new Transcript(id);
+  }
+}
+
+class Desk implements Listener {
+  connection = $state<Link>('connecting');
+  closedWith = $state<number | null>(null);
+  /** The last refusal that belongs to no message. */
+  refusal = $state.raw<ErrorFrame | null>(null);
+  threads = new Threads();
+  needs = new Needs();
+  conversations = new SvelteMap<string, Conversation>();
+  /** Threads that began with a message of this page: the name they had here, and their id. */
+  begun = new SvelteMap<string, string>();
+  outbox!: Outbox;
+  #socket = new Socket(this);
+
+  async begin() {
+    this.outbox = new Outbox(session.scope, (frame) => this.#socket.send(frame));
+    this.#socket.start();
+    await Promise.all([this.outbox.load(), this.threads.load(), this.needs.load()]);
+  }
+
+  end() {
+    this.#socket.stop();
+  }
+
+  /** The conversation of that thread, read if it is not at hand. */
+  open(id: string): Conversation {
+    let conversation = this.conversations.get(id);
+    if (!conversation) {
+      conversation = new Conversation(id);
+      this.conversations.set(id, conversation);
+      this.#leaveOldest(id);
+      void this.#read(conversation);
+    }
+    return conversation;
+  }
+
+  async #read(conversation: Conversation) {
+    const { transcript } = conversation;
+    try {
+      conversation.older = (await load(transcript)).older;
+      conversation.failure = null;
+      if (transcript.last !== null)
+        this.#socket.send({ type: 'resume', threads: { [transcript.id]: transcript.last } });
+    } catch (error) {
+      conversation.failure = error;
+    } finally {
+      conversation.loading = false;
+    }
+  }
+
+  /** Reads the branch that is shown anew: which siblings its messages have, and what was said elsewhere. */
+  async refresh(conversation: Conversation) {
+    conversation.older = (await load(conversation.transcript)).older;
+  }
+
+  async more(conversation: Conversation) {
+    if (conversation.older === null) return;
+    conversation.older = (await loadOlder(conversation.transcript, conversation.older)).older;
+  }
+
+  #leaveOldest(kept: string) {
+    for (const id of this.conversations.keys()) {
+      if (this.conversations.size <= OPEN) return;
+      if (id !== kept) this.conversations.delete(id);
+    }
+  }
+
+  say(message: Omit<Waiting, 'clientMessageId' | 'writtenAt'>): Promise<void> {
+    return this.outbox.add({ ...message, clientMessageId: crypto.randomUUID(), writtenAt: Date.now() });
+  }
+
+  cancel(runId: string) {
+    this.#socket.send({ type: 'run.cancel', runId });
+  }
+
+  tryAgain(threadId: string, messageId: string, model?: string): boolean {
+    const id = crypto.randomUUID();
+    return this.#socket.send({ type: 'run.retry', clientMessageId: id, threadId, messageId, ...(model && { model }) });
+  }
+
+  decide(approvalId: string, decision: Decision, reason?: string): boolean {
+    return this.#socket.send({ type: 'approval.decide', approvalId, decision, ...(reason && { reason }) });
+  }
+
+  known(): Record<string, number> {
+    const last: [string, number][] = [];
+    for (const { transcript } of this.conversations.values()) {
+      if (transcript.last !== null) last.push([transcript.id, transcript.last]);
+    }
+    return Object.fromEntries(last);
+  }
+
+  opened() {
+    this.outbox?.opened();
+    // What ended while there was no connection is in nobody's transcript.
+    void this.threads.load();
+    void this.needs.load();
+  }
+
+  link(link: Link, code?: number) {
+    this.connection = link;
+    this.closedWith = code ?? null;
+    if (code === 4001) {
+      session.phase = 'signed-out';
+      session.expired = true;
+    }
+    if (code === 4002) session.switchTo('personal');
+  }
+
+  frame(frame: ServerFrame) {
+    switch (frame.type) {
+      case 'ack':
+        return this.#acked(frame);
+      case 'error':
+        return this.#refused(frame);
+      case 'event':
+        return this.#event(frame);
+      default:
+    }
+  }
+
+  #acked(ack: Ack) {
+    const message = this.outbox.acked(ack);
+    if (!message?.isNew) return;
+    this.begun.set(message.thread, ack.threadId);
+    if (this.conversations.has(ack.threadId)) return;
+    // All of it happens from here on: nothing needs to be read.
+    const conversation = new Conversation(ack.threadId);
+    conversation.transcript.last = ack.seq - 1;
+    conversation.loading = false;
+    this.conversations.set(ack.threadId, conversation);
+    this.#socket.send({ type: 'resume', threads: { [ack.threadId]: ack.seq - 1 } });
+  }
+
+  #refused(error: ErrorFrame) {
+    if (error.clientMessageId) this.outbox.refused(error);
+    if (error.code === 'seq_ahead') {
+      for (const conversation of this.conversations.values()) {
+        if (error.message.includes(conversation.transcript.id)) this.conversations.delete(conversation.transcript.id);
+      }
+      return;
+    }
+    if (error.code === 'already_decided' || error.code === 'already_answered') void this.needs.load();
+    this.refusal = error;
+  }
+
+  #event(frame: EventFrame) {
+    const conversation = this.conversations.get(frame.threadId);
+    const transcript = conversation?.transcript;
+    const applied = transcript ? transcript.apply(frame) : true;
+    if (!applied) return;
+    this.threads.event(frame);
+    this.needs.event(frame, this.threads.find(frame.threadId)?.title ?? null);
+    if (!conversation || !transcript || conversation.loading) return;
+    const { event } = frame;
+    const moved = event.type === 'CUSTOM' && event.name === 'thread.changed' && event.value.headId !== null;
+    const isElsewhere = moved && !transcript.messages.some((message) => message.id === transcript.thread?.headId);
+    const ended = event.type === 'RUN_FINISHED' || event.type === 'RUN_ERROR';
+    if (isElsewhere || (ended && transcript.turns > 0)) {
+      transcript.turns = 0;
+      void this.refresh(conversation).catch(() => {});
+    }
+  }
+}
+
+export const desk = new Desk();

@@ -1,0 +1,65 @@
+// What the browser keeps for a person: one IndexedDB database with a few stores, behind promises. Where a browser has
+// none (private windows of some), everything works but is gone with the page.
+
+const NAME = 'adjutant';
+const VERSION = 1;
+/** `outbox`: messages without an ack. `threads`: chats to be read offline. `drafts`: what is being written. */
+export type StoreName = 'outbox' | 'threads' | 'drafts';
+const STORES: StoreName[] = ['outbox', 'threads', 'drafts'];
+
+let opened: Promise<IDBDatabase | null> | undefined;
+
+function database(): Promise<IDBDatabase | null> {
+  opened ??= new Promise((resolve) => {
+    if (typeof indexedDB === 'undefined') return resolve(null);
+    const request = indexedDB.open(NAME, VERSION);
+    request.onupgradeneeded = () => {
+      for (const store of STORES) {
+        if (!request.result.objectStoreNames.contains(store)) request.result.createObjectStore(store);
+      }
+    };
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => resolve(null);
+    request.onblocked = () => resolve(null);
+  });
+  return opened;
+}
+
+async function within<T>(
+  store: StoreName,
+  mode: IDBTransactionMode,
+  act: (store: IDBObjectStore) => IDBRequest<T>,
+): Promise<T | undefined> {
+  const open = await database();
+  if (!open) return undefined;
+  return new Promise((resolve, reject) => {
+    const transaction = open.transaction(store, mode);
+    const request = act(transaction.objectStore(store));
+    transaction.oncomplete = () => resolve(request.result);
+    transaction.onerror = () => reject(transaction.error);
+    transaction.onabort = () => reject(transaction.error);
+  });
+}
+
+export async function keep(store: StoreName, key: string, value: unknown): Promise<void> {
+  await within(store, 'readwrite', (open) => open.put(value, key));
+}
+
+export async function kept<T>(store: StoreName, key: string): Promise<T | undefined> {
+  return (await within(store, 'readonly', (open) => open.get(key))) as T | undefined;
+}
+
+export async function forget(store: StoreName, key: string): Promise<void> {
+  await within(store, 'readwrite', (open) => open.delete(key));
+}
+
+/** All whose key begins so, in the order of their keys. */
+export async function allKept<T>(store: StoreName, prefix: string): Promise<T[]> {
+  const range = IDBKeyRange.bound(prefix, `${prefix}\uffff`);
+  return ((await within(store, 'readonly', (open) => open.getAll(range))) ?? []) as T[];
+}
+
+/** Everything, when somebody signs out. */
+export async function forgetAll(): Promise<void> {
+  for (const store of STORES) await within(store, 'readwrite', (open) => open.clear());
+}

@@ -1,0 +1,87 @@
+// A thread as REST reads it, as the messages that a page shows. What happens from there on is the socket's.
+import type { Schemas } from './api';
+import { answer, api } from './api';
+import { Call, Message, type Attached } from './message.svelte';
+import type { Transcript } from './transcript.svelte';
+
+/** Messages that are read at once. */
+const PAGE = 40;
+
+type Read = Schemas['MessageView'];
+
+export interface Loaded {
+  /** Where older messages begin; null at the beginning of the branch. */
+  older: string | null;
+}
+
+/** Reads the end of the branch that is shown into a transcript, and says from which event on the socket tells the rest. */
+export async function load(transcript: Transcript, branch = 'head'): Promise<Loaded> {
+  const page = await read(transcript.id, branch);
+  take(transcript, page.items, []);
+  if (transcript.last === null) {
+    // From the newest message of the person on, so that what is open in its run is told again.
+    const said = page.items.filter((message) => message.role === 'user').map((message) => message.seq);
+    transcript.last = Math.max(0, ...said) - (said.length > 0 ? 1 : 0);
+  }
+  return { older: page.next ?? null };
+}
+
+/** Reads what stands before. */
+export async function loadOlder(transcript: Transcript, before: string, branch = 'head'): Promise<Loaded> {
+  const page = await read(transcript.id, branch, before);
+  take(transcript, page.items, transcript.messages);
+  return { older: page.next ?? null };
+}
+
+async function read(id: string, branch: string, before?: string): Promise<Schemas['Page_MessageView']> {
+  const query = { branch, limit: PAGE, ...(before && { before }) };
+  return answer(api.GET('/api/threads/{id}/messages', { params: { path: { id }, query } }));
+}
+
+/** Shows these messages, and behind them `behind`, or what is being written or waits. */
+export function take(transcript: Transcript, items: Read[], behind: Message[]) {
+  const shown: Message[] = [];
+  for (const item of items) {
+    if (item.role === 'tool') {
+      results(item, shown);
+      continue;
+    }
+    const message =
+      transcript.find(item.id) ??
+      new Message(item.id, item.role === 'user' || item.role === 'assistant' ? item.role : 'system');
+    fill(message, item);
+    shown.push(message);
+  }
+  const known = new Set(shown.map((message) => message.id));
+  const open = transcript.messages.filter((message) => message.queued || !message.done);
+  const rest = behind.length > 0 ? behind : open;
+  transcript.messages = [...shown, ...rest.filter((message) => !known.has(message.id))];
+}
+
+function fill(message: Message, item: Read) {
+  message.runId = item.runId ?? null;
+  message.parentId = item.parentId ?? null;
+  message.siblingIds = item.siblingIds;
+  message.clientMessageId = item.clientMessageId ?? null;
+  message.createdAt = item.createdAt;
+  message.partial = item.partial;
+  message.done = true;
+  message.text = item.content.map((part) => (part.type === 'text' ? part.text : '')).join('');
+  message.thinking = item.content.map((part) => (part.type === 'thinking' ? part.text : '')).join('');
+  message.files = item.content.flatMap((part): Attached[] => (part.type === 'file' ? [part] : []));
+  for (const part of item.content) {
+    if (part.type !== 'tool_call' || message.call(part.id)) continue;
+    const call = new Call(part.id, part.name);
+    call.args = JSON.stringify(part.arguments);
+    message.calls.push(call);
+  }
+}
+
+/** Results stand at the calls they belong to. */
+function results(item: Read, shown: Message[]) {
+  for (const part of item.content) {
+    if (part.type !== 'tool_result') continue;
+    const call = shown.flatMap((message) => message.calls).find((call) => call.id === part.callId);
+    if (call) call.result = { content: part.content, outcome: part.outcome, truncated: part.truncated ?? false };
+  }
+}

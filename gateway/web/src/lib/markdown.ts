@@ -1,0 +1,118 @@
+// Markdown of models as safe HTML. It may be cut anywhere: `remend` closes what is open. Nothing that loads from
+// elsewhere survives: no images, no frames, no styles; links open apart and say nothing of where they come from.
+import DOMPurify, { type Config } from 'dompurify';
+import { Marked, type Token } from 'marked';
+import remend from 'remend';
+
+const marked = new Marked({ gfm: true, breaks: false, async: false });
+
+marked.use({
+  renderer: {
+    // Plain text of raw HTML, whoever wrote it.
+    html: ({ text }) => escape(text),
+    // A picture would tell its server that it was seen. What it is stays readable, and can be opened on purpose.
+    image({ href, text }) {
+      return /^https?:/i.test(href) ? `<a href="${escape(href)}">${escape(text || href)}</a>` : escape(text);
+    },
+    code({ text, lang }) {
+      const language = (lang ?? '').trim().split(/\s+/)[0] ?? '';
+      return `<pre data-lang="${escape(language)}"><code>${escape(text)}</code></pre>`;
+    },
+    table({ header, rows, align }) {
+      const style = (index: number) => (align[index] ? ` align="${align[index]}"` : '');
+      const head = header.map(
+        (cell, index) => `<th scope="col"${style(index)}>${this.parser.parseInline(cell.tokens)}</th>`,
+      );
+      const body = rows.map(
+        (row) =>
+          `<tr>${row.map((cell, index) => `<td${style(index)}>${this.parser.parseInline(cell.tokens)}</td>`).join('')}</tr>`,
+      );
+      return `<div class="tw" tabindex="0"><table><thead><tr>${head.join('')}</tr></thead><tbody>${body.join('')}</tbody></table></div>`;
+    },
+  },
+});
+
+const ALLOWED: Config = {
+  ALLOWED_TAGS: [
+    'p',
+    'br',
+    'hr',
+    'h1',
+    'h2',
+    'h3',
+    'h4',
+    'h5',
+    'h6',
+    'ul',
+    'ol',
+    'li',
+    'blockquote',
+    'pre',
+    'code',
+    'div',
+    'input',
+    'strong',
+    'em',
+    'del',
+    'a',
+    'table',
+    'thead',
+    'tbody',
+    'tr',
+    'th',
+    'td',
+    'sup',
+    'sub',
+  ],
+  ALLOWED_ATTR: ['href', 'data-lang', 'class', 'tabindex', 'align', 'scope', 'start', 'type', 'checked', 'disabled'],
+  ALLOWED_URI_REGEXP: /^(?:https?:|mailto:|tel:)/i,
+  ADD_URI_SAFE_ATTR: ['tabindex', 'type', 'align', 'scope', 'start', 'data-lang'],
+  RETURN_TRUSTED_TYPE: true,
+};
+
+DOMPurify.addHook('afterSanitizeAttributes', (node) => {
+  if (node.tagName === 'A') {
+    node.setAttribute('target', '_blank');
+    node.setAttribute('rel', 'noopener noreferrer nofollow');
+  }
+  // Classes are ours alone: those of the wrapper around a table.
+  if (node.hasAttribute('class') && node.getAttribute('class') !== 'tw') node.removeAttribute('class');
+  if (node.tagName === 'INPUT' && node.getAttribute('type') !== 'checkbox') node.remove();
+});
+
+function escape(text: string): string {
+  return text.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
+}
+
+/** One block of a text: equal raw text is equal HTML, so that only what grows is parsed again. */
+export interface Block {
+  key: number;
+  raw: string;
+  html: string;
+  /** A code block: its language and text, to be shown with its own tools. */
+  code: { language: string; text: string } | null;
+}
+
+/** Splits a text into blocks; those that are as before are the same objects. */
+export function blocks(text: string, before: readonly Block[] = [], isGrowing = false): Block[] {
+  const whole = isGrowing ? remend(text) : text;
+  const tokens = marked.lexer(whole).filter((token) => token.type !== 'space');
+  return tokens.map((token, key) => {
+    const known = before[key];
+    if (known?.raw === token.raw) return known;
+    return { key, raw: token.raw, ...shown(token, tokens) };
+  });
+}
+
+function shown(token: Token, tokens: Token[] & { links?: object }): Pick<Block, 'html' | 'code'> {
+  if (token.type === 'code') {
+    const language =
+      String(token.lang ?? '')
+        .trim()
+        .split(/\s+/)[0] ?? '';
+    return { html: '', code: { language, text: String(token.text) } };
+  }
+  const links = Object.assign([token], { links: tokens.links ?? {} });
+  const html = marked.parser(links as Parameters<typeof marked.parser>[0]);
+  return { html: DOMPurify.sanitize(html, ALLOWED) as unknown as string, code: null };
+}

@@ -1,0 +1,102 @@
+// The texts of a profile while they are written. What is not saved is kept in this browser, also over a reload.
+import { forget, keep, kept } from './keep';
+import { session } from './session.svelte';
+import { settings, type Profile } from './settings.svelte';
+
+export interface Written {
+  displayName: string;
+  timeZone: string;
+  userContext: string;
+  /** `null`: the default one. */
+  systemPrompt: string | null;
+}
+
+interface Draft {
+  fields: Written;
+  /** When the profile was changed that this was written over. */
+  base: string;
+}
+
+const PAUSE = 250;
+
+function of(profile: Profile): Written {
+  const { displayName, timeZone } = profile;
+  return { displayName, timeZone, userContext: profile.userContext ?? '', systemPrompt: profile.systemPrompt ?? null };
+}
+
+class ProfileForm {
+  fields = $state<Written | null>(null);
+  /** The draft comes from an earlier visit. */
+  isOld = $state(false);
+  #base = $state('');
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor() {
+    addEventListener('pagehide', () => this.#timer !== undefined && this.#write());
+  }
+
+  get isChanged(): boolean {
+    const profile = settings.profile.value;
+    if (!this.fields || !profile) return false;
+    const [mine, theirs] = [this.fields, of(profile)];
+    return (Object.keys(theirs) as (keyof Written)[]).some((key) => mine[key] !== theirs[key]);
+  }
+
+  /** Somebody else wrote the profile since this draft was begun. */
+  get isOvertaken(): boolean {
+    const profile = settings.profile.value;
+    return this.isChanged && profile !== null && profile.updatedAt !== this.#base;
+  }
+
+  /** Once the profile was read: with what was not saved, if there is any. */
+  async begin(profile: Profile) {
+    if (this.fields) {
+      if (this.isChanged) this.isOld = true;
+      else this.#take(profile);
+      return;
+    }
+    const draft = await kept<Draft>('drafts', this.#key).catch(() => undefined);
+    this.#take(profile);
+    if (!draft) return;
+    this.fields = draft.fields;
+    this.#base = draft.base;
+    this.isOld = this.isChanged;
+  }
+
+  /** Keeps what was written, in a moment. */
+  written() {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#write(), PAUSE);
+  }
+
+  discard() {
+    const profile = settings.profile.value;
+    if (profile) this.#take(profile);
+    this.#write();
+  }
+
+  async save() {
+    if (!this.fields) return;
+    await settings.writeProfile({ ...this.fields, userContext: this.fields.userContext || null });
+    this.discard();
+  }
+
+  #take(profile: Profile) {
+    this.fields = of(profile);
+    this.#base = profile.updatedAt;
+    this.isOld = false;
+  }
+
+  #write() {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const draft: Draft = { fields: $state.snapshot(this.fields) as Written, base: this.#base };
+    void (this.isChanged ? keep('drafts', this.#key, draft) : forget('drafts', this.#key)).catch(() => {});
+  }
+
+  get #key(): string {
+    return `${session.scope}/settings:profile`;
+  }
+}
+
+export const profileForm = new ProfileForm();

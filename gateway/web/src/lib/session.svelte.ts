@@ -1,0 +1,104 @@
+// Who sits in front of this page. A key is swapped for a cookie that scripts cannot read; what is kept here is no secret.
+import { answer, api, Problem, useProfile, whenUnauthorized, type Schemas } from './api';
+import { forgetAll } from './keep';
+
+type Who = Schemas['SessionView'];
+export type Phase = 'unknown' | 'signed-out' | 'signed-in';
+
+const LAST = 'adjutant.who';
+const PROFILE = 'adjutant.profile';
+
+class Session {
+  phase = $state<Phase>('unknown');
+  who = $state.raw<Who | null>(null);
+  profiles = $state.raw<Schemas['ProfileSummary'][]>([]);
+  me = $state.raw<Schemas['Me'] | null>(null);
+  /** The session ended while the page was open: what is written stays where it is. */
+  expired = $state(false);
+
+  constructor() {
+    whenUnauthorized(() => {
+      if (this.phase === 'signed-in') this.expired = true;
+      if (this.phase !== 'unknown') this.phase = 'signed-out';
+    });
+  }
+
+  get profile(): string {
+    return this.who?.profile ?? 'personal';
+  }
+
+  /** What belongs to this person and profile in what the browser keeps. */
+  get scope(): string {
+    return `${this.who?.user ?? ''}/${this.profile}`;
+  }
+
+  /** Asks who is signed in. Without a network it is who was last, so that the page can be read. */
+  async begin() {
+    useProfile(localStorage.getItem(PROFILE));
+    try {
+      await this.#read();
+    } catch (error) {
+      const last = localStorage.getItem(LAST);
+      if (error instanceof Problem && error.code === 'offline' && last) {
+        this.who = JSON.parse(last) as Who;
+        this.phase = 'signed-in';
+      } else if (error instanceof Problem && error.status === 404) {
+        await this.#without(error);
+      } else {
+        this.phase = 'signed-out';
+      }
+    }
+  }
+
+  async signIn(key: string) {
+    useProfile(null);
+    localStorage.removeItem(PROFILE);
+    await answer(api.POST('/api/session', { headers: { 'X-API-Key': key }, body: { label: label() } }));
+    this.expired = false;
+    await this.#read();
+  }
+
+  async signOut() {
+    await api.DELETE('/api/session').catch(() => {});
+    localStorage.removeItem(LAST);
+    localStorage.removeItem(PROFILE);
+    await forgetAll();
+    location.assign('/');
+  }
+
+  /** Everything that a page shows belongs to a profile: so it begins anew. */
+  switchTo(profile: string) {
+    localStorage.setItem(PROFILE, profile);
+    location.assign('/');
+  }
+
+  async refresh() {
+    this.me = await answer(api.GET('/api/me'));
+    this.profiles = (await answer(api.GET('/api/profiles'))).items;
+  }
+
+  async #read() {
+    this.who = await answer(api.GET('/api/session'));
+    localStorage.setItem(LAST, JSON.stringify(this.who));
+    await this.refresh();
+    this.phase = 'signed-in';
+  }
+
+  /** The profile that was chosen here is gone. */
+  async #without(error: Problem) {
+    if (!localStorage.getItem(PROFILE)) throw error;
+    localStorage.removeItem(PROFILE);
+    useProfile(null);
+    await this.#read();
+  }
+}
+
+/** How this browser is named in the list of devices. */
+function label(): string {
+  const agent = navigator.userAgent;
+  const system = /iPhone|iPad|Android|Macintosh|Windows|Linux/.exec(agent)?.[0] ?? 'Browser';
+  const browser = /Edg|Firefox|Chrome|Safari/.exec(agent)?.[0] ?? '';
+  return `${system} ${browser === 'Edg' ? 'Edge' : browser}`.trim();
+}
+
+export const session = new Session();

@@ -1,0 +1,11 @@
+import { mount } from 'svelte';
+import App from './App.svelte';
+import './styles/tokens.css';
+import './styles/components.css';
+import './styles/more.css';
+import { applyTheme } from './lib/theme';
+import { watchForUpdates } from './lib/updates.svelte';
+
+applyTheme();
+watchForUpdates();
+mount(App, { target: document.body });
