@@ -1,7 +1,7 @@
 // Bad luck and bad input: what a person must never notice, or must be told.
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { answered, broken, composer, control, KEY, launch, picture, say, visit } from './support';
+import { answered, broken, composer, control, KEY, launch, PATIENCE, picture, say, visit } from './support';
 
 let browser: Browser;
 beforeAll(async () => {
@@ -113,7 +113,7 @@ describe('a session that ends', () => {
     await page.getByLabel('Key').fill(KEY);
     await page.getByRole('button', { name: 'Sign in' }).click();
     await composer(page).waitFor();
-    await expect.poll(() => composer(page).inputValue()).toBe('half a thought');
+    await expect.poll(() => composer(page).inputValue(), { timeout: PATIENCE }).toBe('half a thought');
     await context.close();
   });
 });

@@ -171,12 +171,13 @@ class Desk implements Listener {
 
   #event(frame: EventFrame) {
     const conversation = this.conversations.get(frame.threadId);
-    const transcript = conversation?.transcript;
+    // While a conversation is read nothing is applied to it: what happens meanwhile is asked for behind what was read.
+    const transcript = conversation?.loading ? undefined : conversation?.transcript;
     const applied = transcript ? transcript.apply(frame) : true;
     if (!applied) return;
     this.threads.event(frame);
     this.needs.event(frame, this.threads.find(frame.threadId)?.title ?? null);
-    if (!conversation || !transcript || conversation.loading) return;
+    if (!conversation || !transcript) return;
     const { event } = frame;
     const moved = event.type === 'CUSTOM' && event.name === 'thread.changed' && event.value.headId !== null;
     const isElsewhere = moved && !transcript.messages.some((message) => message.id === transcript.thread?.headId);

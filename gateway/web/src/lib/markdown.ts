@@ -93,9 +93,23 @@ export interface Block {
   code: { language: string; text: string } | null;
 }
 
+/** Signs that mean something only with what follows them, and the first rows of what may become a table. */
+const UNDECIDED = /(?:[*_~`#>|+-]+|!?\[)[ \t]*$/;
+const TABLE_HEAD = /(?:^|\n)\|[^\n]*(?:\n[|\s:-]*)?$/;
+const TABLE_BODY = /(?:^|\n)\|[^\n]*\n\|?[ \t]*:?-+[^\n]*\n/;
+
+/** The part of a growing text that can be shown: what is only syntax so far waits for what it belongs to. */
+export function decided(text: string): string {
+  const last = text.lastIndexOf('\n\n');
+  const block = text.slice(last + 1);
+  const head = TABLE_BODY.test(block) ? null : TABLE_HEAD.exec(block);
+  const shown = head ? text.slice(0, last + 1 + head.index) : text;
+  return shown.replace(UNDECIDED, '');
+}
+
 /** Splits a text into blocks; those that are as before are the same objects. */
 export function blocks(text: string, before: readonly Block[] = [], isGrowing = false): Block[] {
-  const whole = isGrowing ? remend(text) : text;
+  const whole = isGrowing ? remend(decided(text)) : text;
   const tokens = marked.lexer(whole).filter((token) => token.type !== 'space');
   return tokens.map((token, key) => {
     const known = before[key];

@@ -256,6 +256,8 @@ export class Transcript {
   #answer(id: string, runId: string): Message {
     const known = this.find(id);
     if (known) return known;
+    // Its beginning may come later, with what was asked for: until then it is a run that goes on.
+    if (runId) this.run(runId);
     const message = new Message(id, 'assistant');
     message.runId = runId;
     message.createdAt = new Date().toISOString();
