@@ -34,13 +34,15 @@ class Desk implements Listener {
   conversations = new SvelteMap<string, Conversation>();
   /** Threads that began with a message of this page: the name they had here, and their id. */
   begun = new SvelteMap<string, string>();
-  outbox!: Outbox;
+  /** Null before somebody is signed in. */
+  outbox = $state.raw<Outbox | null>(null);
   #socket = new Socket(this);
 
   async begin() {
-    this.outbox = new Outbox(session.scope, (frame) => this.#socket.send(frame));
+    const outbox = new Outbox(session.scope, (frame) => this.#socket.send(frame));
+    this.outbox = outbox;
     this.#socket.start();
-    await Promise.all([this.outbox.load(), this.threads.load(), this.needs.load()]);
+    await Promise.all([outbox.load(), this.threads.load(), this.needs.load()]);
   }
 
   end() {
@@ -90,8 +92,8 @@ class Desk implements Listener {
     }
   }
 
-  say(message: Omit<Waiting, 'clientMessageId' | 'writtenAt'>): Promise<void> {
-    return this.outbox.add({ ...message, clientMessageId: crypto.randomUUID(), writtenAt: Date.now() });
+  async say(message: Omit<Waiting, 'clientMessageId' | 'writtenAt'>): Promise<void> {
+    await this.outbox?.add({ ...message, clientMessageId: crypto.randomUUID(), writtenAt: Date.now() });
   }
 
   cancel(runId: string) {
@@ -145,7 +147,7 @@ class Desk implements Listener {
   }
 
   #acked(ack: Ack) {
-    const message = this.outbox.acked(ack);
+    const message = this.outbox?.acked(ack);
     if (!message?.isNew) return;
     this.begun.set(message.thread, ack.threadId);
     if (this.conversations.has(ack.threadId)) return;
@@ -158,7 +160,7 @@ class Desk implements Listener {
   }
 
   #refused(error: ErrorFrame) {
-    if (error.clientMessageId) this.outbox.refused(error);
+    if (error.clientMessageId) this.outbox?.refused(error);
     if (error.code === 'seq_ahead') {
       for (const conversation of this.conversations.values()) {
         if (error.message.includes(conversation.transcript.id)) this.conversations.delete(conversation.transcript.id);
