@@ -188,10 +188,10 @@ set_up_web() {
 build_web() {
   local web=$root/gateway/web stamp
   stamp=$(cd "$web" && {
-    find src plugins public -type f -print0 2>/dev/null | LC_ALL=C sort -z | xargs -0 sha256sum
+    find src plugins public -type f ! -path src/wire/rest.ts -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
     sha256sum index.html package-lock.json vite.config.ts svelte.config.js "$root/docs/openapi.json"
   } | sha256sum)
-  [[ -f $web/dist/index.html && -f $web/.built && $(<"$web/.built") == "$stamp" ]] && return
+  [[ -f $web/dist/index.html && -f $web/src/wire/rest.ts && -f $web/.built && $(<"$web/.built") == "$stamp" ]] && return
   set_up_web
   say "Building the page."
   (cd "$web" && npm run --silent wire && npm run --silent build) >/dev/null || die "The page could not be built (npm run build in gateway/web)."

@@ -1,7 +1,7 @@
 // What is on a person's desk: the connection, the threads, what waits for them, and the conversations that are open.
 // Pages read it; it alone listens to the socket.
 import { SvelteMap } from 'svelte/reactivity';
-import type { Ack, Decision, ErrorFrame, EventFrame, ServerFrame } from '../wire/frames';
+import type { Ack, ErrorFrame, EventFrame, ServerFrame } from '../wire/frames';
 import { load, loadOlder } from './loading';
 import { Needs } from './needs.svelte';
 import { Outbox, type Waiting } from './outbox.svelte';
@@ -105,10 +105,6 @@ class Desk implements Listener {
     return this.#socket.send({ type: 'run.retry', clientMessageId: id, threadId, messageId, ...(model && { model }) });
   }
 
-  decide(approvalId: string, decision: Decision, reason?: string): boolean {
-    return this.#socket.send({ type: 'approval.decide', approvalId, decision, ...(reason && { reason }) });
-  }
-
   known(): Record<string, number> {
     const last: [string, number][] = [];
     for (const { transcript } of this.conversations.values()) {
@@ -178,7 +174,7 @@ class Desk implements Listener {
     const applied = transcript ? transcript.apply(frame) : true;
     if (!applied) return;
     this.threads.event(frame);
-    this.needs.event(frame, this.threads.find(frame.threadId)?.title ?? null);
+    this.needs.event(frame);
     if (!conversation || !transcript) return;
     const { event } = frame;
     const moved = event.type === 'CUSTOM' && event.name === 'thread.changed' && event.value.headId !== null;

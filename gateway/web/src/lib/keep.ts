@@ -3,9 +3,9 @@
 
 const NAME = 'adjutant';
 const VERSION = 1;
-/** `outbox`: messages without an ack. `threads`: chats to be read offline. `drafts`: what is being written. */
-export type StoreName = 'outbox' | 'threads' | 'drafts';
-const STORES: StoreName[] = ['outbox', 'threads', 'drafts'];
+/** `outbox`: messages without an ack. `drafts`: what is being written. */
+export type StoreName = 'outbox' | 'drafts';
+const STORES: StoreName[] = ['outbox', 'drafts'];
 
 let opened: Promise<IDBDatabase | null> | undefined;
 

@@ -60,7 +60,7 @@ export class Needs {
     this.loaded = true;
   }
 
-  event({ threadId, runId, event }: EventFrame, _title: string | null) {
+  event({ threadId, runId, event }: EventFrame) {
     if (event.type === 'RUN_FINISHED' || event.type === 'RUN_ERROR') {
       return this.#keep((item) => item.runId !== runId);
     }
