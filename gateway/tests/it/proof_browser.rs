@@ -13,11 +13,11 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, Semaphore};
 
-use crate::peers::{peer, root};
+use crate::peers::{Peer, peer, root};
 
 const KEY: &str = "browser-test-key-0123456789-0123456789-abcd";
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -54,6 +54,7 @@ struct House {
     gate: Arc<Semaphore>,
     server: Arc<Mutex<Option<Child>>>,
     _tools: EffectServer,
+    _shop: Peer,
 }
 
 #[derive(Clone)]
@@ -73,14 +74,18 @@ impl House {
         // The database's user must get in.
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();
         let tools = EffectServer::start().await;
-        let servers =
-            json!({"mcpServers": {"effects": {"type": "http", "url": tools.url(), "lifecycle": "initialize"}}});
+        let shop = Peer::start("bin/python", "fastmcp_shop.py").await;
+        let servers = json!({"mcpServers": {
+            "effects": {"type": "http", "url": tools.url(), "lifecycle": "initialize"},
+            "shop": {"type": "http", "url": shop.base("/mcp")},
+        }});
         std::fs::write(folder.join("mcp.json"), servers.to_string()).unwrap();
         let gate = Arc::new(Semaphore::new(0));
         let held = Arc::clone(&gate);
         let provider = Provider::start(move |turn| script(turn, &held)).await;
         let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
-        let house = Self { folder, port, provider, gate, server: Arc::default(), _tools: tools };
+        std::fs::write(folder.join("prices.toml"), prices(&provider)).unwrap();
+        let house = Self { folder, port, provider, gate, server: Arc::default(), _tools: tools, _shop: shop };
         house.levers_of().start().await;
         house
     }
@@ -158,6 +163,10 @@ impl Levers {
             .env("ASSISTANT_API_KEY", KEY)
             .env("LLM_PROVIDER", "openai")
             .env("LLM_MODEL", "scripted")
+            .env("LLM_FALLBACK", "openai/second")
+            .env("LLM_SMALL_MODEL", "openai/small")
+            .env("LLM_VISION_MODELS", "openai/scripted")
+            .env("LLM_PRICES", self.folder.join("prices.toml"))
             .env("OPENAI_BASE_URL", &self.model)
             .env("OPENAI_API_KEY", "sk-none")
             .stdout(Stdio::null())
@@ -168,10 +177,27 @@ impl Levers {
     }
 }
 
+/// What the scripted models cost, and how much they may read.
+fn prices(provider: &Provider) -> String {
+    let origin = provider.base_url().trim_end_matches("/v1").to_owned();
+    let model = |name: &str| {
+        let price = "input = \"2.00\"\noutput = \"8.00\"\ncontext_tokens = 128000";
+        format!("[[provider.model]]\nname = \"{name}\"\n{price}\n")
+    };
+    let models: String = ["scripted", "second", "small"].map(model).concat();
+    format!(
+        "[[provider]]\nname = \"openai\"\norigins = [\"{origin}\"]\ncurrency = \"USD\"\ndate = \"2026-11-01\"\n\
+         source = \"this test\"\n\n{models}"
+    )
+}
+
 /// What the model does, by the first words of what it is told. The journeys know these words.
 fn script(turn: &Turn, gate: &Arc<Semaphore>) -> Reply {
     let said = turn.last_user();
     let text = |text: &str| Piece::Text(text.to_owned());
+    if turn.body["model"] == "small" {
+        return Reply::text(&title(&said));
+    }
     let (order, rest) = said.split_once(' ').unwrap_or((&said, ""));
     match order {
         "echo" => Reply::text(&said),
@@ -184,8 +210,45 @@ fn script(turn: &Turn, gate: &Arc<Semaphore>) -> Reply {
         "effect" if turn.round() == 1 => Reply::call("effects__effect", &json!({"key": rest})),
         "effect" => Reply::text(&format!("did effect {rest}")),
         "fail" => Reply::Status(400, "{}".to_owned()),
+        "play" => play(rest, turn.round(), gate),
         _ => Reply::text(&format!("I heard: {said}")),
     }
+}
+
+/// What the small model calls a chat: its first words.
+fn title(asked: &str) -> String {
+    let said = asked.trim_start_matches("<question>");
+    let words: Vec<&str> =
+        said.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    format!("About {}", words[..words.len().min(4)].join(" "))
+}
+
+/// A journey's own script: for each round of the run a list of pieces, as JSON. A text is streamed, `{"think": "…"}` too;
+/// `{"hold": true}` waits for the lever; `{"call": "server__tool", "args": {}}` calls; `{"cut": true}` breaks off;
+/// `{"status": 400}` is an answer of the provider's. Behind the last round the model says `played`.
+fn play(script: &str, round: usize, gate: &Arc<Semaphore>) -> Reply {
+    let rounds: Vec<Vec<Value>> = serde_json::from_str(script).unwrap_or_else(|error| panic!("{script}: {error}"));
+    let Some(pieces) = rounds.get(round) else {
+        return Reply::text("played");
+    };
+    if let Some(status) = pieces.first().and_then(|piece| piece["status"].as_u64()) {
+        return Reply::Status(u16::try_from(status).unwrap(), "{}".to_owned());
+    }
+    let piece = |(index, piece): (usize, &Value)| -> Vec<Piece> {
+        let text = |name: &str| piece[name].as_str().map(str::to_owned);
+        if let Some(said) = piece.as_str() {
+            in_pieces(said)
+        } else if let Some(thought) = text("think") {
+            vec![Piece::Think(thought)]
+        } else if let Some(name) = text("call") {
+            vec![Piece::Call { id: format!("call_{round}_{index}"), name, arguments: piece["args"].to_string() }]
+        } else if piece["cut"] == true {
+            vec![Piece::Cut]
+        } else {
+            vec![Piece::Hold(Arc::clone(gate))]
+        }
+    };
+    Reply::Stream(pieces.iter().enumerate().flat_map(piece).collect())
 }
 
 /// As models send it: a few letters at a time, with no regard for what they cut.

@@ -71,6 +71,8 @@ fn text_of(content: &Value) -> String {
 #[derive(Debug, Clone)]
 pub enum Piece {
     Text(String),
+    /// Thinking, as `reasoning_content`.
+    Think(String),
     /// A whole tool call; `arguments` is sent as written.
     Call {
         id: String,
@@ -181,6 +183,7 @@ fn streamed(pieces: Vec<Piece>) -> Response {
     let body = stream::iter(indexed).then(|(index, piece)| async move {
         match piece {
             Piece::Text(text) => Some(event(&json!({"content": text}), None)),
+            Piece::Think(text) => Some(event(&json!({"reasoning_content": text}), None)),
             Piece::Call { id, name, arguments } => {
                 let function = json!({"name": name, "arguments": arguments});
                 let call = json!({"index": index, "id": id, "type": "function", "function": function});
