@@ -6,6 +6,11 @@ export interface HeaderRow {
   scheme: string;
 }
 
+/** As they can be changed. */
+export function read(headers: readonly { service: string; header: string; scheme?: string | null }[]): HeaderRow[] {
+  return headers.map(({ service, header, scheme }) => ({ service, header, scheme: scheme ?? '' }));
+}
+
 /** As the server wants them: rows without a header are left out. */
 export function written(rows: HeaderRow[]): Record<string, never>[] {
   const said = rows

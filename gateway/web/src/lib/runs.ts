@@ -1,5 +1,8 @@
-// What ran lately, in all chats of the profile.
+// What ran lately, in all chats of the profile, and how each run ended.
 import { answer, api, type Schemas } from './api';
+import { took } from './time';
+import { t } from './words';
+import type { State } from '../parts/Mark.svelte';
 
 export type RunItem = Schemas['RunItem'];
 
@@ -29,4 +32,34 @@ export function total(runs: readonly RunItem[]): { costs: Map<string, number>; u
     for (const cost of run.costs) costs.set(cost.currency, (costs.get(cost.currency) ?? 0) + cost.micros);
   }
   return { costs, unpriced };
+}
+
+/** What a person should look at: it failed, was given up after crashes, or nobody knows what it did. */
+export function wentWrong(run: RunItem): boolean {
+  return run.state === 'failed' || run.state === 'quarantined' || run.unknownCalls > 0;
+}
+
+/** The name of a run: its chat's, else what was asked. */
+export function nameOfRun(run: RunItem): string {
+  return run.threadTitle ?? run.said ?? t('chats.untitled');
+}
+
+/** Mark, word and colour of a run. One that a tool keeps for a question is `running` to the server and waits for a person. */
+export function stateOf(run: RunItem, waits: boolean): { mark: State; word: string; kind: string } {
+  if (run.state === 'waiting' || waits) return { mark: 'wait', word: t('state.waiting'), kind: 'wait' };
+  if (run.state === 'quarantined') return { mark: 'paused', word: t('state.quarantined'), kind: 'failed' };
+  if (run.unknownCalls > 0) return { mark: 'unknown', word: t('state.unknown'), kind: 'unknown' };
+  if (run.state === 'failed') return { mark: 'failed', word: t('state.failed'), kind: 'failed' };
+  if (run.state === 'running') return { mark: 'running', word: t('state.running'), kind: 'running' };
+  if (run.state === 'queued') return { mark: 'queued', word: t('state.queued'), kind: 'queued' };
+  if (run.state === 'cancelled' || run.state === 'discarded')
+    return {
+      mark: 'skipped',
+      word: t(run.state === 'discarded' ? 'state.discarded' : 'state.cancelled'),
+      kind: 'skipped',
+    };
+  const millis =
+    run.startedAt && run.finishedAt ? new Date(run.finishedAt).getTime() - new Date(run.startedAt).getTime() : null;
+  const word = t('state.succeeded');
+  return { mark: 'ran', word: millis === null ? word : `${word}, ${took(millis)}`, kind: 'ran' };
 }

@@ -3,6 +3,7 @@ import { t } from './words';
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
 const day = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'long' });
+const shortDay = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' });
 const weekday = new Intl.DateTimeFormat(undefined, { weekday: 'short' });
 const whole = new Intl.DateTimeFormat(undefined, { dateStyle: 'long', timeStyle: 'short' });
 const title = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' });
@@ -30,7 +31,14 @@ export function ago(iso: string, now = new Date()): string {
   return days < 7 ? weekday.format(new Date(iso)) : day.format(new Date(iso));
 }
 
-/** The same within a sentence: `4 min ago`, `yesterday, 08:14`. */
+/** As short as the margin is: the time, then the day. */
+export function brief(iso: string, now = new Date()): string {
+  const days = daysAgo(iso, now);
+  if (days <= 0) return timeOf(iso);
+  return days < 7 ? weekday.format(new Date(iso)) : shortDay.format(new Date(iso));
+}
+
+/** As `ago`, within a sentence: `4 min ago`, `yesterday, 08:14`. */
 export function when(iso: string, now = new Date()): string {
   const minutes = Math.floor((now.getTime() - new Date(iso).getTime()) / 60_000);
   if (minutes >= 1 && minutes < 60) return t('time.minutesAgo', { count: minutes });
@@ -52,8 +60,13 @@ export const took = (millis: number) => (millis < 100 ? `${Math.max(1, Math.roun
 export function money(micros: number, currency = 'USD'): string {
   const amount = micros / 1_000_000;
   const digits = amount > 0 && amount < 0.01 ? 4 : 2;
-  const format = { style: 'currency', currency, minimumFractionDigits: digits, maximumFractionDigits: digits } as const;
-  return new Intl.NumberFormat(undefined, format).format(amount);
+  return new Intl.NumberFormat(undefined, {
+    style: 'currency',
+    currency,
+    currencyDisplay: 'narrowSymbol',
+    minimumFractionDigits: digits,
+    maximumFractionDigits: digits,
+  }).format(amount);
 }
 
 export function bytes(count: number): string {
