@@ -72,6 +72,65 @@ describe('without a network', () => {
   });
 });
 
+describe('a new chat without a network', () => {
+  it('waits in the list over a reload, and becomes one chat, also with a second tab open', async () => {
+    const { context, page, faults } = await visit(browser);
+    await page.goto('/chat/new');
+    await composer(page).waitFor();
+    await page.evaluate(() => navigator.serviceWorker.ready.then(() => undefined));
+    const second = await context.newPage();
+    await second.goto('/chat');
+    await composer(second).waitFor();
+    await context.setOffline(true);
+    await page.getByText('Offline.', { exact: false }).first().waitFor();
+    await say(page, 'echo begun on a train');
+    await say(page, 'echo and went on');
+    await page.getByText('Waits to be sent.').nth(1).waitFor();
+    // At once, as when the train goes into a tunnel and the phone into the pocket.
+    await page.reload();
+    await page.getByText('Waits to be sent.').nth(1).waitFor();
+    await page.goto('/chat/new');
+    await page.getByRole('link', { name: 'echo begun on a train' }).click();
+    await page.getByText('Waits to be sent.').nth(1).waitFor();
+    await context.setOffline(false);
+    await page.waitForURL(/\/chat\/[0-9a-f-]{36}$/);
+    await answered(page, 'echo and went on');
+    const said = await page.locator('.entry.mine p.letter').allTextContents();
+    expect(said).toEqual(['echo begun on a train', 'echo and went on']);
+    expect(await composer(page).inputValue()).toBe('');
+    // One chat, in both tabs, and nothing waits any more.
+    for (const tab of [page, second]) {
+      await tab.reload();
+      await tab.locator('.threads').getByText('begun on a', { exact: false }).waitFor();
+      expect(await tab.locator('.threads').getByText('begun on a', { exact: false }).count()).toBe(1);
+      expect(await tab.getByText('Waiting to be sent').count()).toBe(0);
+    }
+    expect(faults).toEqual([]);
+    await context.close();
+  });
+
+  it('taken back is not sent', async () => {
+    const { context, page, faults } = await visit(browser);
+    await page.goto('/chat/new');
+    await say(page, 'echo stays');
+    await answered(page, 'echo stays');
+    await context.setOffline(true);
+    await page.getByText('Offline.', { exact: false }).first().waitFor();
+    await say(page, 'echo regretted');
+    await say(page, 'echo meant');
+    const regretted = page.locator('.entry.mine', { hasText: 'echo regretted' });
+    await regretted.getByRole('button', { name: 'Delete' }).click();
+    await regretted.waitFor({ state: 'detached' });
+    await context.setOffline(false);
+    await answered(page, 'echo meant');
+    await page.reload();
+    await answered(page, 'echo meant');
+    expect(await page.locator('.entry.mine p.letter').allTextContents()).toEqual(['echo stays', 'echo meant']);
+    expect(faults).toEqual([]);
+    await context.close();
+  });
+});
+
 describe('a server that dies', () => {
   it('in the middle of an answer is waited for, and the answer ends once', async () => {
     const { context, page, faults } = await visit(browser);

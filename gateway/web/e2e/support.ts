@@ -136,8 +136,8 @@ export async function say(page: Page, text: string) {
   await page.locator('.composer button[type=submit]').click();
 }
 
-/** The last answer, when it is complete. */
+/** The last answer, when it is complete. What the person said may have the same words: it is not the answer. */
 export async function answered(page: Page, text: string | RegExp) {
-  await page.locator('.log article', { hasText: text }).last().waitFor();
+  await page.locator('.log article:not(.mine)', { hasText: text }).last().waitFor();
   await page.locator('.talk > header .st').waitFor({ state: 'detached' });
 }

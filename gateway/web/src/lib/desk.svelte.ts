@@ -2,9 +2,10 @@
 // Pages read it; it alone listens to the socket.
 import { SvelteMap } from 'svelte/reactivity';
 import type { Ack, ErrorFrame, EventFrame, ServerFrame } from '../wire/frames';
+import { begunBefore, keepBegun } from './fresh';
 import { load, loadOlder } from './loading';
 import { Needs } from './needs.svelte';
-import { Outbox, type Waiting } from './outbox.svelte';
+import { Outbox, type Begun, type Waiting } from './outbox.svelte';
 import { session } from './session.svelte';
 import { Socket, type Link, type Listener } from './socket';
 import { Threads } from './threads.svelte';
@@ -33,16 +34,20 @@ class Desk implements Listener {
   needs = new Needs();
   conversations = new SvelteMap<string, Conversation>();
   /** Threads that began with a message of this page: the name they had here, and their id. */
-  begun = new SvelteMap<string, string>();
+  begun = new SvelteMap<string, string>(begunBefore());
   /** Null before somebody is signed in. */
   outbox = $state.raw<Outbox | null>(null);
   #socket = new Socket(this);
 
   async begin() {
-    const outbox = new Outbox(session.scope, (frame) => this.#socket.send(frame));
+    const outbox = new Outbox(
+      session.scope,
+      (frame) => this.#socket.send(frame),
+      (begun) => this.#began(begun),
+    );
     this.outbox = outbox;
     this.#socket.start();
-    await Promise.all([outbox.load(), this.threads.load(), this.needs.load()]);
+    await Promise.all([outbox.loaded, this.threads.load(), this.needs.load()]);
   }
 
   end() {
@@ -77,7 +82,8 @@ class Desk implements Listener {
 
   /** Reads the branch that is shown anew: which siblings its messages have, and what was said elsewhere. */
   async refresh(conversation: Conversation) {
-    conversation.older = (await load(conversation.transcript)).older;
+    const before = new Set(conversation.transcript.messages.map((message) => message.id));
+    conversation.older = (await load(conversation.transcript, before)).older;
   }
 
   async more(conversation: Conversation) {
@@ -92,8 +98,9 @@ class Desk implements Listener {
     }
   }
 
-  async say(message: Omit<Waiting, 'clientMessageId' | 'writtenAt'>): Promise<void> {
-    await this.outbox?.add({ ...message, clientMessageId: crypto.randomUUID(), writtenAt: Date.now() });
+  /** Sends a message, now or when there is a connection; returns when it is kept. */
+  async say(message: Omit<Waiting, 'writtenAt'>): Promise<void> {
+    await this.outbox?.add({ ...message, writtenAt: Date.now() });
   }
 
   cancel(runId: string) {
@@ -143,16 +150,20 @@ class Desk implements Listener {
   }
 
   #acked(ack: Ack) {
-    const message = this.outbox?.acked(ack);
-    if (!message?.isNew) return;
-    this.begun.set(message.thread, ack.threadId);
-    if (this.conversations.has(ack.threadId)) return;
+    const begun = this.outbox?.acked(ack);
+    if (begun) this.#began(begun);
+  }
+
+  #began({ name, threadId, seq }: Begun) {
+    this.begun.set(name, threadId);
+    keepBegun(this.begun);
+    if (this.conversations.has(threadId)) return;
     // All of it happens from here on: nothing needs to be read.
-    const conversation = new Conversation(ack.threadId);
-    conversation.transcript.last = ack.seq - 1;
+    const conversation = new Conversation(threadId);
+    conversation.transcript.last = seq - 1;
     conversation.loading = false;
-    this.conversations.set(ack.threadId, conversation);
-    this.#socket.send({ type: 'resume', threads: { [ack.threadId]: ack.seq - 1 } });
+    this.conversations.set(threadId, conversation);
+    this.#socket.send({ type: 'resume', threads: { [threadId]: seq - 1 } });
   }
 
   #refused(error: ErrorFrame) {

@@ -1,33 +1,39 @@
-// What somebody began to write, per chat: it survives a reload, a new version and a session that ran out.
-import { forget, keep, kept } from './keep';
+// What somebody began to write: it survives a reload, a new version and a session that ran out. In the local storage,
+// because its writes are done when they return: a database's are not, when the page goes away behind them.
+import { DRAFTS } from './keep';
 import type { Attached } from './message.svelte';
 import { session } from './session.svelte';
 
-interface Draft {
+/** What stands in a composer. */
+export interface Draft {
   text: string;
   files: Attached[];
+  /** It was sent under this id, and is here only until the outbox has it. */
+  sentAs?: string;
 }
 
-const PAUSE = 250;
-let timer: ReturnType<typeof setTimeout> | undefined;
-let pending: (() => void) | undefined;
+const key = (name: string) => `${DRAFTS}${session.scope}/${name}`;
 
-const key = (name: string) => `${session.scope}/${name}`;
-
-export function draftOf(name: string): Promise<Draft | undefined> {
-  return kept<Draft>('drafts', key(name));
+export function draftOf<T>(name: string): T | undefined {
+  const kept = localStorage.getItem(key(name));
+  return kept === null ? undefined : (JSON.parse(kept) as T);
 }
 
-/** Keeps it in a moment, and at once when the page goes away. */
-export function keepDraft(name: string, text: string, files: Attached[]) {
-  const at = key(name);
-  clearTimeout(timer);
-  pending = () => {
-    pending = undefined;
-    void (text === '' && files.length === 0 ? forget('drafts', at) : keep('drafts', at, { text, files }));
-  };
-  timer = setTimeout(() => pending?.(), PAUSE);
+export function keepDraft(name: string, draft: unknown) {
+  try {
+    localStorage.setItem(key(name), JSON.stringify(draft));
+  } catch {
+    // No room: it is on the page, and only there.
+  }
 }
 
-addEventListener('pagehide', () => pending?.());
-addEventListener('visibilitychange', () => document.visibilityState === 'hidden' && pending?.());
+export function forgetDraft(name: string) {
+  localStorage.removeItem(key(name));
+}
+
+/** What is written for one chat goes on for another. */
+export function moveDraft(from: string, to: string) {
+  const draft = draftOf<Draft>(from);
+  if (draft && !draft.sentAs) keepDraft(to, draft);
+  forgetDraft(from);
+}

@@ -3,9 +3,11 @@
 
 const NAME = 'adjutant';
 const VERSION = 1;
-/** `outbox`: messages without an ack. `drafts`: what is being written. */
-export type StoreName = 'outbox' | 'drafts';
-const STORES: StoreName[] = ['outbox', 'drafts'];
+/** `outbox`: messages without an ack. */
+export type StoreName = 'outbox';
+const STORES: StoreName[] = ['outbox'];
+/** Drafts are in the local storage, under names that begin so: drafts.ts. */
+export const DRAFTS = 'adjutant.draft/';
 
 let opened: Promise<IDBDatabase | null> | undefined;
 
@@ -18,7 +20,11 @@ function database(): Promise<IDBDatabase | null> {
         if (!request.result.objectStoreNames.contains(store)) request.result.createObjectStore(store);
       }
     };
-    request.onsuccess = () => resolve(request.result);
+    request.onsuccess = () => {
+      // A newer page in another tab wants another form of it: this one goes on without.
+      request.result.onversionchange = () => request.result.close();
+      resolve(request.result);
+    };
     request.onerror = () => resolve(null);
     request.onblocked = () => resolve(null);
   });
@@ -61,5 +67,6 @@ export async function allKept<T>(store: StoreName, prefix: string): Promise<T[]>
 
 /** Everything, when somebody signs out. */
 export async function forgetAll(): Promise<void> {
+  for (const name of Object.keys(localStorage)) if (name.startsWith(DRAFTS)) localStorage.removeItem(name);
   for (const store of STORES) await within(store, 'readwrite', (open) => open.clear());
 }

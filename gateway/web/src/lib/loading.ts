@@ -14,10 +14,13 @@ export interface Loaded {
   older: string | null;
 }
 
-/** Reads the end of the branch that is shown into a transcript, and says from which event on the socket tells the rest. */
-export async function load(transcript: Transcript, branch = 'head'): Promise<Loaded> {
-  const page = await read(transcript.id, branch);
-  take(transcript, page.items, []);
+/**
+ * Reads the end of the branch that is shown into a transcript, and says from which event on the socket tells the rest.
+ * `before`: the messages that it had; what came since, while this was read, stands behind.
+ */
+export async function load(transcript: Transcript, before?: Set<string>): Promise<Loaded> {
+  const page = await read(transcript.id, 'head');
+  take(transcript, page.items, before ? transcript.messages.filter((message) => !before.has(message.id)) : []);
   if (transcript.last === null) {
     // From the newest message of the person on, so that what is open in its run is told again.
     const said = page.items.filter((message) => message.role === 'user').map((message) => message.seq);
@@ -53,8 +56,7 @@ export function take(transcript: Transcript, items: Read[], behind: Message[]) {
     shown.push(message);
   }
   const known = new Set(shown.map((message) => message.id));
-  const open = transcript.messages.filter((message) => message.queued || !message.done);
-  const rest = behind.length > 0 ? behind : open;
+  const rest = transcript.messages.filter((message) => behind.includes(message) || message.queued || !message.done);
   transcript.messages = [...shown, ...rest.filter((message) => !known.has(message.id))];
 }
 

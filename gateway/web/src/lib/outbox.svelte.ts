@@ -15,8 +15,23 @@ export interface Waiting {
   model?: string;
   mode?: 'queue' | 'steer';
   writtenAt: number;
+  /** It is in the browser's store: it survives this page. */
+  isKept?: boolean;
   /** Why the server does not take it. Such a message waits for its writer. */
   refused?: { code: string; message: string };
+}
+
+/** A thread that began: what it was called here, its id, and the number of its first event. */
+export interface Begun {
+  name: string;
+  threadId: string;
+  seq: number;
+}
+
+/** What tabs tell each other: a message is no longer to be sent. */
+interface Gone {
+  id: string;
+  begun?: Begun;
 }
 
 /** Refusals that pass by themselves. */
@@ -25,34 +40,66 @@ const AGAIN_AFTER = 2_000;
 
 export class Outbox {
   waiting = $state<Waiting[]>([]);
+  /** What earlier visits left is there. */
+  readonly loaded: Promise<void>;
   #scope: string;
   #send: (frame: ClientFrame) => boolean;
   /** What was sent on this connection and not answered. */
   #underway: string | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** What was sent or taken back here or in another tab: it does not come up again. */
+  #gone = new Set<string>();
+  #others: BroadcastChannel;
 
-  constructor(scope: string, send: (frame: ClientFrame) => boolean) {
+  /** `begun` hears which thread a message began, also when another tab sent it. */
+  constructor(scope: string, send: (frame: ClientFrame) => boolean, begun: (begun: Begun) => void) {
     this.#scope = scope;
     this.#send = send;
+    this.#others = new BroadcastChannel(`adjutant.outbox/${scope}`);
+    this.#others.onmessage = ({ data }: MessageEvent<Gone>) => {
+      if (data.begun) {
+        this.#follow(data.begun, data.id);
+        begun(data.begun);
+      }
+      this.#drop(data.id);
+    };
+    this.loaded = this.load();
   }
 
+  has(id: string): boolean {
+    return this.#gone.has(id) || this.waiting.some((message) => message.clientMessageId === id);
+  }
+
+  /** Reads what is kept: of earlier visits, and of other tabs that may be gone. */
   async load() {
-    const kept = await allKept<Waiting>('outbox', `${this.#scope}/`);
+    const kept = await allKept<Waiting>('outbox', `${this.#scope}/`).catch(() => []);
     const known = new Set(this.waiting.map((message) => message.clientMessageId));
-    const older = kept.filter((message) => !known.has(message.clientMessageId));
-    this.waiting = [...older, ...this.waiting].sort((one, other) => one.writtenAt - other.writtenAt);
+    const others = kept.filter(({ clientMessageId: id }) => !known.has(id) && !this.#gone.has(id));
+    const waiting = [...others.map((message) => ({ ...message, isKept: true })), ...this.waiting];
+    this.waiting = waiting.sort((one, other) => one.writtenAt - other.writtenAt);
     this.flush();
   }
 
+  /** Takes a message over; returns when it is kept. */
   async add(message: Waiting) {
-    this.waiting.push(message);
-    await keep('outbox', this.#key(message.clientMessageId), $state.snapshot(message));
+    const length = this.waiting.push(message);
+    const added = this.waiting[length - 1];
     this.flush();
+    await keep('outbox', this.#key(message.clientMessageId), message).then(
+      () => added && (added.isKept = true),
+      () => {},
+    );
   }
 
-  remove(id: string) {
+  remove(id: string, begun?: Begun) {
+    this.#drop(id);
+    this.#others.postMessage({ id, ...(begun && { begun }) } satisfies Gone);
+    void forget('outbox', this.#key(id)).catch(() => {});
+  }
+
+  #drop(id: string) {
+    this.#gone.add(id);
     this.waiting = this.waiting.filter((message) => message.clientMessageId !== id);
-    void forget('outbox', this.#key(id));
     if (this.#underway === id) this.#underway = null;
     this.flush();
   }
@@ -67,7 +114,7 @@ export class Outbox {
   /** A new connection: what was under way on the old one goes out again. */
   opened() {
     this.#underway = null;
-    this.flush();
+    void this.load();
   }
 
   flush() {
@@ -81,19 +128,23 @@ export class Outbox {
     if (next && this.#send(frame(next))) this.#underway = next.clientMessageId;
   }
 
-  /** The message that is acknowledged, if it was one of these. */
-  acked(ack: Ack): Waiting | undefined {
+  /** Takes out the message that is acknowledged. What it began, if it was one of these and began something. */
+  acked(ack: Ack): Begun | undefined {
     const message = this.waiting.find((other) => other.clientMessageId === ack.clientMessageId);
     if (!message) return undefined;
-    // What was written behind a message that begins a thread belongs into that thread.
-    if (message.isNew) {
-      for (const other of this.waiting.filter((later) => later.thread === message.thread && later !== message)) {
-        [other.thread, other.isNew] = [ack.threadId, false];
-        void keep('outbox', this.#key(other.clientMessageId), $state.snapshot(other));
-      }
+    const begun = message.isNew ? { name: message.thread, threadId: ack.threadId, seq: ack.seq } : undefined;
+    if (begun) this.#follow(begun, message.clientMessageId);
+    this.remove(message.clientMessageId, begun);
+    return begun;
+  }
+
+  /** What was written behind a message that begins a thread belongs into that thread. */
+  #follow({ name, threadId }: Begun, first: string) {
+    const behind = this.waiting.filter((other) => other.thread === name && other.clientMessageId !== first);
+    for (const message of behind) {
+      [message.thread, message.isNew] = [threadId, false];
+      void keep('outbox', this.#key(message.clientMessageId), $state.snapshot(message)).catch(() => {});
     }
-    this.remove(ack.clientMessageId);
-    return message;
   }
 
   refused(error: ErrorFrame) {

@@ -1,6 +1,5 @@
 // The texts of a profile while they are written. What is not saved is kept in this browser, also over a reload.
-import { forget, keep, kept } from './keep';
-import { session } from './session.svelte';
+import { draftOf, forgetDraft, keepDraft } from './drafts';
 import { settings, type Profile } from './settings.svelte';
 
 export interface Written {
@@ -17,7 +16,7 @@ interface Draft {
   base: string;
 }
 
-const PAUSE = 250;
+const DRAFT = 'settings:profile';
 
 function of(profile: Profile): Written {
   const { displayName, timeZone } = profile;
@@ -29,11 +28,6 @@ class ProfileForm {
   /** The draft comes from an earlier visit. */
   isOld = $state(false);
   #base = $state('');
-  #timer: ReturnType<typeof setTimeout> | undefined;
-
-  constructor() {
-    addEventListener('pagehide', () => this.#timer !== undefined && this.#write());
-  }
 
   get isChanged(): boolean {
     const profile = settings.profile.value;
@@ -49,13 +43,13 @@ class ProfileForm {
   }
 
   /** Once the profile was read: with what was not saved, if there is any. */
-  async begin(profile: Profile) {
+  begin(profile: Profile) {
     if (this.fields) {
       if (this.isChanged) this.isOld = true;
       else this.#take(profile);
       return;
     }
-    const draft = await kept<Draft>('drafts', this.#key).catch(() => undefined);
+    const draft = draftOf<Draft>(DRAFT);
     this.#take(profile);
     if (!draft) return;
     this.fields = draft.fields;
@@ -63,16 +57,17 @@ class ProfileForm {
     this.isOld = this.isChanged;
   }
 
-  /** Keeps what was written, in a moment. */
+  /** Keeps what was written. */
   written() {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#write(), PAUSE);
+    const draft: Draft = { fields: $state.snapshot(this.fields) as Written, base: this.#base };
+    if (this.isChanged) keepDraft(DRAFT, draft);
+    else forgetDraft(DRAFT);
   }
 
   discard() {
     const profile = settings.profile.value;
     if (profile) this.#take(profile);
-    this.#write();
+    this.written();
   }
 
   async save() {
@@ -85,17 +80,6 @@ class ProfileForm {
     this.fields = of(profile);
     this.#base = profile.updatedAt;
     this.isOld = false;
-  }
-
-  #write() {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    const draft: Draft = { fields: $state.snapshot(this.fields) as Written, base: this.#base };
-    void (this.isChanged ? keep('drafts', this.#key, draft) : forget('drafts', this.#key)).catch(() => {});
-  }
-
-  get #key(): string {
-    return `${session.scope}/settings:profile`;
   }
 }
 

@@ -86,6 +86,7 @@ export const en = {
   'chats.label': 'Chats',
   'chats.new': 'New',
   'chats.find': 'Find in all chats',
+  'chats.unsent': 'Waiting to be sent',
   'chats.none': 'No chats yet. Say what you need.',
   'chats.untitled': 'Chat without a title',
   'chats.fresh': 'New chat',
