@@ -39,10 +39,12 @@ export async function launch(): Promise<Browser> {
   return chromium.launch({ executablePath: process.env['ADJUTANT_CHROMIUM'] ?? '/usr/bin/chromium', args: FLAGS });
 }
 
-/** Does something to the server or its model: `release`, `restart`, `stop`, `start`. */
-export async function control(lever: string): Promise<void> {
+/** Does something to the server or its model: `release`, `stop`, `start`; `person/NAME` makes one and answers with their key. */
+export async function control(lever: string): Promise<string> {
   const answer = await fetch(`${CONTROL}/${lever}`, { method: 'POST' });
-  if (!answer.ok) throw new Error(`${lever}: ${answer.status} ${await answer.text()}`);
+  const said = await answer.text();
+  if (!answer.ok) throw new Error(`${lever}: ${answer.status} ${said}`);
+  return said;
 }
 
 export interface Visit {
@@ -57,6 +59,10 @@ export interface Manner {
   theme?: 'light' | 'dark';
   /** Without it the page is signed in. */
   signedOut?: boolean;
+  /** Another person's key. */
+  key?: string;
+  /** How the browser is named in the list of devices. */
+  label?: string;
 }
 
 export async function visit(browser: Browser, manner: Manner = {}): Promise<Visit> {
@@ -88,8 +94,8 @@ export async function visit(browser: Browser, manner: Manner = {}): Promise<Visi
   });
   if (!manner.signedOut) {
     const answer = await context.request.post('/api/session', {
-      headers: { 'X-API-Key': KEY, Origin: URL_OF },
-      data: { label: 'journey' },
+      headers: { 'X-API-Key': manner.key ?? KEY, Origin: URL_OF },
+      data: { label: manner.label ?? 'journey' },
     });
     expect(answer.status()).toBe(201);
   }

@@ -387,6 +387,7 @@ export const en = {
   'set.cred.label': 'Token',
   'set.cred.none': 'None stored.',
   'set.cred.goes': 'goes to {origin}, stored {when}.',
+  'set.cred.elsewhere': 'It was stored for another address and is not sent to this one. Store it again.',
   'set.cred.scopes': 'It may: {scopes}.',
   'set.cred.until': 'Valid until {when}.',
   'set.cred.add': 'Add token',
