@@ -98,6 +98,7 @@ describe.each(sizes)('on a %s', (size) => {
     expect(await fits(page)).toBe(true);
     await form.getByRole('button', { name: 'Store key' }).click();
     await openai.getByText('••••abcd').waitFor();
+    await form.waitFor({ state: 'detached' });
     expect(await page.content()).not.toContain('0123456789');
     const paid = await run(page, 'echo who pays');
     expect(paid.steps[0]?.paidBy).toBe('user');
@@ -108,6 +109,7 @@ describe.each(sizes)('on a %s', (size) => {
     await replace.getByLabel('Key', { exact: true }).fill('sk-other-0123456789-efgh');
     await replace.getByRole('button', { name: 'Store key' }).click();
     await openai.getByText('••••efgh').waitFor();
+    await replace.waitFor({ state: 'detached' });
     await openai.getByRole('button', { name: 'Test OpenAI' }).click();
     await openai.getByText('Answered in').waitFor();
 
