@@ -3,6 +3,7 @@ import App from './App.svelte';
 import './styles/tokens.css';
 import './styles/components.css';
 import './styles/more.css';
+import './styles/finding.css';
 import { applyTheme } from './lib/theme';
 import { watchForUpdates } from './lib/updates.svelte';
 

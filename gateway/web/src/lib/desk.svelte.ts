@@ -2,6 +2,7 @@
 // Pages read it; it alone listens to the socket.
 import { SvelteMap } from 'svelte/reactivity';
 import type { Ack, ErrorFrame, EventFrame, ServerFrame } from '../wire/frames';
+import { Problem } from './api';
 import { begunBefore, keepBegun } from './fresh';
 import { load, loadOlder } from './loading';
 import { Needs } from './needs.svelte';
@@ -66,6 +67,14 @@ class Desk implements Listener {
     return conversation;
   }
 
+  /** Tries again what could not be read. */
+  reread(conversation: Conversation) {
+    if (!conversation.failure) return;
+    conversation.failure = null;
+    conversation.loading = true;
+    void this.#read(conversation);
+  }
+
   async #read(conversation: Conversation) {
     const { transcript } = conversation;
     try {
@@ -75,6 +84,9 @@ class Desk implements Listener {
         this.#socket.send({ type: 'resume', threads: { [transcript.id]: transcript.last } });
     } catch (error) {
       conversation.failure = error;
+      const isNone = error instanceof Problem && (error.status === 404 || error.status === 400);
+      if (isNone) this.threads.gone.add(transcript.id);
+      if (isNone) this.conversations.delete(transcript.id);
     } finally {
       conversation.loading = false;
     }
@@ -122,6 +134,7 @@ class Desk implements Listener {
 
   opened() {
     this.outbox?.opened();
+    for (const conversation of this.conversations.values()) this.reread(conversation);
     // What ended while there was no connection is in nobody's transcript.
     void this.threads.load();
     void this.needs.load();

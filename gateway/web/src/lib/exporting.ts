@@ -1,5 +1,10 @@
-// A chat as a file: the branch that is shown, as Markdown to read or JSON to work with.
+// A chat as a file: the branch that is shown as Markdown to read, or all of it as JSON to work with. And on paper.
+import { tick } from 'svelte';
 import { answer, api, type Schemas } from './api';
+import { chatName } from './chatName';
+import { desk } from './desk.svelte';
+import { plainName } from './fileName';
+import { fenced } from './fences';
 import { fullTime } from './time';
 import type { Thread } from './threads.svelte';
 import { t } from './words';
@@ -7,22 +12,30 @@ import { t } from './words';
 type Message = Schemas['MessageView'];
 
 export async function save(thread: Thread, form: 'markdown' | 'json') {
-  const messages = await all(thread.id);
-  const title = thread.title ?? t('chats.untitled');
-  const text = form === 'json' ? JSON.stringify({ thread, messages }, null, 2) : markdown(title, messages);
+  const messages = await all(thread.id, form === 'markdown' ? 'head' : undefined);
+  const title = chatName(thread);
+  const text = form === 'json' ? `${JSON.stringify({ thread, messages }, null, 2)}\n` : markdown(title, messages);
   const type = form === 'json' ? 'application/json' : 'text/markdown';
   const link = document.createElement('a');
-  link.href = URL.createObjectURL(new Blob([text], { type }));
-  link.download = `${title.replace(/[^\p{L}\p{N} _-]+/gu, '').trim() || 'chat'}.${form === 'json' ? 'json' : 'md'}`;
+  link.href = URL.createObjectURL(new Blob([text], { type: `${type};charset=utf-8` }));
+  link.download = `${plainName(title, t('export.name'))}.${form === 'json' ? 'json' : 'md'}`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-async function all(id: string): Promise<Message[]> {
+/** Puts the chat on paper: all of it, also what was not read yet. */
+export async function print(id: string) {
+  const conversation = desk.open(id);
+  while (conversation.older !== null) await desk.more(conversation);
+  await tick();
+  globalThis.print();
+}
+
+async function all(id: string, branch: string | undefined): Promise<Message[]> {
   let messages: Message[] = [];
   let before: string | null | undefined;
   do {
-    const query = { branch: 'head', limit: 100, ...(before && { before }) };
+    const query = { limit: 100, ...(branch && { branch }), ...(before && { before }) };
     const page = await answer(api.GET('/api/threads/{id}/messages', { params: { path: { id }, query } }));
     messages = [...page.items, ...messages];
     before = page.next;
@@ -31,25 +44,21 @@ async function all(id: string): Promise<Message[]> {
 }
 
 export function markdown(title: string, messages: Message[]): string {
-  const parts = [`# ${title}`];
+  const parts = [`# ${title.replace(/\s+/g, ' ')}`];
   for (const message of messages) {
     const texts: string[] = [];
     for (const part of message.content) {
       if (part.type === 'text') texts.push(part.text);
-      if (part.type === 'file') texts.push(`*${part.name}*`);
-      if (part.type === 'tool_call') texts.push(`\`\`\`json\n${part.name} ${JSON.stringify(part.arguments)}\n\`\`\``);
-      if (part.type === 'tool_result')
-        texts.push(
-          part.content
-            .split('\n')
-            .map((line) => `> ${line}`)
-            .join('\n'),
-        );
+      if (part.type === 'file') texts.push(`*${part.name.replace(/[\\*_`[\]<>]/g, '\\$&')}*`);
+      if (part.type === 'tool_call')
+        texts.push(`\`${part.name}\``, fenced(JSON.stringify(part.arguments, null, 2), 'json'));
+      if (part.type === 'tool_result') texts.push(fenced(part.content));
     }
     if (texts.length === 0) continue;
     const who =
       message.role === 'user' ? t('chat.you') : message.role === 'tool' ? t('chat.toolSaid') : t('chat.agent');
     parts.push(`**${who}**, ${fullTime(message.createdAt)}`, ...texts);
+    if (message.partial) parts.push(`*${t('chat.partial')}*`);
   }
   return `${parts.join('\n\n')}\n`;
 }

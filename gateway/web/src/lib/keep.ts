@@ -8,6 +8,8 @@ export type StoreName = 'outbox';
 const STORES: StoreName[] = ['outbox'];
 /** Drafts are in the local storage, under names that begin so: drafts.ts. */
 export const DRAFTS = 'adjutant.draft/';
+/** What is this browser's and says nothing of a person: how the page looks here. */
+const LOOKS = new Set(['adjutant.theme', 'adjutant.size', 'adjutant.side']);
 
 let opened: Promise<IDBDatabase | null> | undefined;
 
@@ -39,11 +41,12 @@ async function within<T>(
   const open = await database();
   if (!open) return undefined;
   return new Promise((resolve, reject) => {
+    // Throws where the browser closed it, as when all of the site was cleared.
     const transaction = open.transaction(store, mode);
     const request = act(transaction.objectStore(store));
     transaction.oncomplete = () => resolve(request.result);
-    transaction.onerror = () => reject(transaction.error);
-    transaction.onabort = () => reject(transaction.error);
+    transaction.onerror = () => reject(transaction.error ?? new Error('what the browser keeps cannot be written'));
+    transaction.onabort = () => reject(transaction.error ?? new Error('what the browser keeps was cleared'));
   });
 }
 
@@ -65,8 +68,11 @@ export async function allKept<T>(store: StoreName, prefix: string): Promise<T[]>
   return ((await within(store, 'readonly', (open) => open.getAll(range))) ?? []) as T[];
 }
 
-/** Everything, when somebody signs out. */
+/** Everything, when somebody signs out. The browser may clear it at the same time: what is gone already is no fault. */
 export async function forgetAll(): Promise<void> {
-  for (const name of Object.keys(localStorage)) if (name.startsWith(DRAFTS)) localStorage.removeItem(name);
-  for (const store of STORES) await within(store, 'readwrite', (open) => open.clear());
+  for (const name of Object.keys(localStorage)) if (!LOOKS.has(name)) localStorage.removeItem(name);
+  sessionStorage.clear();
+  const open = await database();
+  const stores = [...(open?.objectStoreNames ?? [])] as StoreName[];
+  await Promise.allSettled(stores.map((store) => within(store, 'readwrite', (all) => all.clear())));
 }

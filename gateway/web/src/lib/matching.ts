@@ -12,3 +12,10 @@ export function matches(query: string, words: readonly (string | null | undefine
     .split(/\s+/)
     .every((word) => text.includes(word));
 }
+
+/** Words of a search as they are found: without its signs, without those that must not be there. */
+export function wordsOf(query: string): string[] {
+  return folded(query)
+    .split(/[^\p{L}\p{N}-]+/u)
+    .filter((word) => word !== '' && word !== 'or' && !word.startsWith('-'));
+}

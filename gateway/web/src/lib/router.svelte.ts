@@ -1,28 +1,67 @@
 // Which page is shown. Addresses are paths; the server answers all of them with the same document.
+import { entry, leave } from './places';
+
+/** Lists of chats that have an address of their own. */
+export type Shelf = 'chats' | 'archive' | 'deleted';
 
 class Router {
   path = $state(location.pathname);
   query = $state(new URLSearchParams(location.search));
+  /** Grows with every page that is gone to. */
+  moves = $state(0);
+  /** How it was gone to: by a link, or by the browser's back and forward. */
+  isReturn = true;
 
   constructor() {
-    addEventListener('popstate', () => this.#read());
+    history.scrollRestoration = 'manual';
+    const state = history.state as { key?: string } | null;
+    history.replaceState({ key: entry(state?.key) }, '');
+    addEventListener('popstate', ({ state }: PopStateEvent) => {
+      leave();
+      const { key } = (state ?? {}) as { key?: string };
+      const name = entry(key);
+      if (key === undefined) history.replaceState({ key: name }, '');
+      this.isReturn = true;
+      this.#read();
+    });
   }
 
   /** The parts of the path: `/chat/T` is `['chat', 'T']`. */
   get parts(): string[] {
-    return this.path.split('/').filter(Boolean).map(decodeURIComponent);
+    return this.path.split('/').filter(Boolean).map(plain);
+  }
+
+  /** Of a page of chats: the list that is shown beside, and the chat. */
+  get chat(): { shelf: Shelf; thread: string | null } {
+    const [page, first, second] = this.parts;
+    if (page !== 'chat' || first === 'search') return { shelf: 'chats', thread: null };
+    if (first === 'archive' || first === 'deleted') return { shelf: first, thread: second ?? null };
+    return { shelf: 'chats', thread: first ?? null };
   }
 
   go(to: string, how: 'push' | 'replace' = 'push') {
     if (to === location.pathname + location.search) return;
-    if (how === 'push') history.pushState(null, '', to);
-    else history.replaceState(null, '', to);
+    leave();
+    const key = entry(undefined);
+    if (how === 'push') history.pushState({ key }, '', to);
+    else history.replaceState({ key }, '', to);
+    this.isReturn = false;
     this.#read();
   }
 
   #read() {
+    if (this.path !== location.pathname) this.moves += 1;
     this.path = location.pathname;
     this.query = new URLSearchParams(location.search);
+  }
+}
+
+/** An address may be typed by hand: what cannot be decoded stays as it is. */
+function plain(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
   }
 }
 

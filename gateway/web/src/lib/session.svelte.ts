@@ -34,7 +34,11 @@ class Session {
 
   /** Asks who is signed in. Without a network it is who was last, so that the page can be read. */
   async begin() {
-    useProfile(localStorage.getItem(PROFILE));
+    // A tab stays with its profile, whatever another one does; a new tab takes the one that was chosen last.
+    const profile = sessionStorage.getItem(PROFILE) ?? localStorage.getItem(PROFILE);
+    if (profile) sessionStorage.setItem(PROFILE, profile);
+    useProfile(profile);
+    addEventListener('storage', this.#elsewhere);
     try {
       await this.#read();
     } catch (error) {
@@ -52,23 +56,41 @@ class Session {
 
   async signIn(key: string) {
     useProfile(null);
-    localStorage.removeItem(PROFILE);
+    forgetProfile();
     await answer(api.POST('/api/session', { headers: { 'X-API-Key': key }, body: { label: label() } }));
     this.expired = false;
     await this.#read();
   }
 
+  /** Why it did not work: without the server the cookie would stay, and the next one here would be this person. */
   async signOut() {
-    await api.DELETE('/api/session').catch(() => {});
-    localStorage.removeItem(LAST);
-    localStorage.removeItem(PROFILE);
-    await forgetAll();
-    location.assign('/');
+    try {
+      await api.DELETE('/api/session');
+    } catch (error) {
+      // Over already: what is left to do is to forget.
+      if (!(error instanceof Problem && error.status === 401)) throw error;
+    }
+    await this.#forget();
   }
+
+  async #forget() {
+    try {
+      await forgetAll();
+    } finally {
+      location.replace('/');
+    }
+  }
+
+  /** Signed out in another tab: this one shows nothing of the person any more. */
+  #elsewhere = ({ key, newValue }: StorageEvent) => {
+    const isOut = (key === LAST || key === null) && newValue === null && this.phase === 'signed-in';
+    if (isOut) location.replace('/');
+  };
 
   /** Everything that a page shows belongs to a profile: so it begins anew. */
   switchTo(profile: string) {
     localStorage.setItem(PROFILE, profile);
+    sessionStorage.setItem(PROFILE, profile);
     location.assign('/');
   }
 
@@ -86,11 +108,21 @@ class Session {
 
   /** The profile that was chosen here is gone. */
   async #without(error: Problem) {
-    if (!localStorage.getItem(PROFILE)) throw error;
-    localStorage.removeItem(PROFILE);
+    if (!sessionStorage.getItem(PROFILE)) throw error;
+    forgetProfile();
     useProfile(null);
     await this.#read();
   }
+}
+
+/** What a profile is called. */
+export function profileName({ name, displayName }: { name: string; displayName: string }): string {
+  return displayName || name.charAt(0).toUpperCase() + name.slice(1);
+}
+
+function forgetProfile() {
+  localStorage.removeItem(PROFILE);
+  sessionStorage.removeItem(PROFILE);
 }
 
 /** How this browser is named in the list of devices. */

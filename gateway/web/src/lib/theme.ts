@@ -12,6 +12,12 @@ export function theme(): Theme {
   return kept === 'light' || kept === 'dark' ? kept : 'system';
 }
 
+/** What is seen, whoever chose it. */
+export function isDark(): boolean {
+  const chosen = theme();
+  return chosen === 'dark' || (chosen === 'system' && matchMedia('(prefers-color-scheme: dark)').matches);
+}
+
 export function size(): Size {
   const kept = Number(localStorage.getItem(SIZE));
   return SIZES.find((size) => size === kept) ?? 100;

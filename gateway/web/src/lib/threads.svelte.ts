@@ -1,71 +1,96 @@
-// The list of threads, and what goes on in each.
+// The lists of threads, what goes on in each, and what becomes of them.
 import type { EventFrame } from '../wire/frames';
-import { SvelteMap } from 'svelte/reactivity';
-import { answer, api, type Schemas } from './api';
+import { SvelteMap, SvelteSet } from 'svelte/reactivity';
+import { answer, api, Problem, type Schemas } from './api';
+import { Shelf, type Thread } from './shelf.svelte';
 
-export type Thread = Schemas['ThreadView'];
+export type { Thread } from './shelf.svelte';
 export type Doing = 'running' | 'waiting' | 'quarantined';
 
-export class Threads {
-  items = $state.raw<Thread[]>([]);
-  next = $state<string | null>(null);
-  loaded = $state(false);
-  failure = $state.raw<unknown>(null);
-  doing = new SvelteMap<string, Doing>();
-  /** Threads that were deleted here a moment ago, to be taken back. */
-  deleted = $state.raw<Thread | null>(null);
+/** Runs that are looked at for how a thread without a title begins. */
+const RUNS = 100;
 
-  async load() {
-    try {
-      const page = await answer(api.GET('/api/threads', { params: { query: { limit: 50 } } }));
-      [this.items, this.next, this.failure] = [page.items, page.next ?? null, null];
-    } catch (error) {
-      this.failure = error;
-    }
-    this.loaded = true;
+export class Threads {
+  shelves = {
+    chats: new Shelf({}),
+    archive: new Shelf({ archived: 'true' }),
+    deleted: new Shelf({ deleted: true }),
+  };
+  doing = new SvelteMap<string, Doing>();
+  /** How a thread begins, where that was heard: its name until it has a title. */
+  said = new SvelteMap<string, string>();
+  /** Threads that were asked for and are not there: deleted, or somebody else's. */
+  gone = new SvelteSet<string>();
+  /** Threads that stand further down than the lists were read. */
+  #others = new SvelteMap<string, Thread>();
+
+  get items(): Thread[] {
+    return this.shelves.chats.items;
   }
 
-  async more() {
-    if (this.next === null) return;
-    const query = { limit: 50, before: this.next };
-    const page = await answer(api.GET('/api/threads', { params: { query } }));
-    const known = new Set(this.items.map((thread) => thread.id));
-    this.items = [...this.items, ...page.items.filter((thread) => !known.has(thread.id))];
-    this.next = page.next ?? null;
+  get loaded(): boolean {
+    return this.shelves.chats.loaded;
+  }
+
+  get failure(): unknown {
+    return this.shelves.chats.failure;
+  }
+
+  async load() {
+    const { chats, archive } = this.shelves;
+    await Promise.all([chats.load(), archive.loaded ? archive.load() : undefined]);
+    void this.#nameUntitled();
   }
 
   find(id: string): Thread | undefined {
-    return this.items.find((thread) => thread.id === id);
+    return this.shelves.chats.find(id) ?? this.shelves.archive.find(id) ?? this.#others.get(id);
+  }
+
+  /** Reads a thread that no list has. */
+  async want(id: string) {
+    if (this.find(id)) return;
+    try {
+      this.#others.set(id, await answer(api.GET('/api/threads/{id}', { params: { path: { id } } })));
+      this.gone.delete(id);
+    } catch (error) {
+      if (error instanceof Problem && (error.status === 404 || error.status === 400)) this.gone.add(id);
+    }
   }
 
   async change(id: string, body: Schemas['ThreadPatch']) {
     this.#put(await answer(api.PATCH('/api/threads/{id}', { params: { path: { id } }, body })));
   }
 
-  async delete(thread: Thread) {
-    await api.DELETE('/api/threads/{id}', { params: { path: { id: thread.id } } });
-    this.items = this.items.filter((other) => other.id !== thread.id);
-    this.deleted = thread;
+  async delete({ id }: Thread) {
+    try {
+      await api.DELETE('/api/threads/{id}', { params: { path: { id } } });
+    } catch (error) {
+      // Deleted elsewhere a moment ago: that is what was wanted.
+      if (!(error instanceof Problem && error.status === 404)) throw error;
+    }
+    this.#drop(id);
   }
 
-  async restore(thread: Thread) {
-    this.#put(await answer(api.POST('/api/threads/{id}/restore', { params: { path: { id: thread.id } } })));
-    this.deleted = null;
+  async restore({ id }: Thread) {
+    const thread = await answer(api.POST('/api/threads/{id}/restore', { params: { path: { id } } }));
+    this.gone.delete(id);
+    this.shelves.deleted.drop(id);
+    this.#put(thread);
   }
 
   event({ threadId, event, seq }: EventFrame) {
+    if (event.type === 'RUN_STARTED') this.#hear(threadId, event.input.messages[0]?.content);
     if (event.type === 'RUN_STARTED') this.doing.set(threadId, 'running');
     if (event.type === 'RUN_FINISHED' || event.type === 'RUN_ERROR') this.doing.delete(threadId);
     if (event.type === 'CUSTOM' && event.name === 'run.state') {
       const { state } = event.value;
       if (state === 'running' || state === 'waiting' || state === 'quarantined') this.doing.set(threadId, state);
     }
-    if (event.type === 'CUSTOM' && event.name === 'thread.changed' && event.value.deletedAt !== null) {
-      this.items = this.items.filter((thread) => thread.id !== threadId);
-      return;
-    }
+    const isChanged = event.type === 'CUSTOM' && event.name === 'thread.changed';
+    if (isChanged && event.value.deletedAt !== null) return this.#drop(threadId);
+    if (isChanged) this.gone.delete(threadId);
     const changes = event.type === 'RUN_STARTED' || event.type === 'RUN_FINISHED' || event.type === 'RUN_ERROR';
-    if (changes || (event.type === 'CUSTOM' && event.name === 'thread.changed')) void this.#read(threadId, seq);
+    if (changes || isChanged) void this.#read(threadId, seq);
   }
 
   async #read(id: string, seq: number | undefined) {
@@ -80,8 +105,43 @@ export class Threads {
   }
 
   #put(thread: Thread) {
-    const others = this.items.filter((other) => other.id !== thread.id);
-    const items = thread.archived ? others : [...others, thread];
-    this.items = items.sort((one, other) => (one.updatedAt < other.updatedAt ? 1 : -1));
+    const { chats, archive } = this.shelves;
+    const [to, from] = thread.archived ? [archive, chats] : [chats, archive];
+    from.drop(thread.id);
+    to.put(thread);
+    this.#others.delete(thread.id);
   }
+
+  #drop(id: string) {
+    this.shelves.chats.drop(id);
+    this.shelves.archive.drop(id);
+    this.#others.delete(id);
+    this.doing.delete(id);
+    this.gone.add(id);
+    if (this.shelves.deleted.loaded) void this.shelves.deleted.load();
+  }
+
+  #hear(id: string, content: unknown) {
+    const parts = Array.isArray(content) ? (content as { text?: string }[]) : [{ text: String(content ?? '') }];
+    const text = beginning(parts.map((part) => part.text ?? '').join(' '));
+    if (text !== '' && !this.said.has(id)) this.said.set(id, text);
+  }
+
+  /** The list does not say how a thread begins; what ran in it does. */
+  async #nameUntitled() {
+    const isUntitled = this.items.some((thread) => !thread.title && !this.said.has(thread.id));
+    if (!isUntitled) return;
+    try {
+      const { items } = await answer(api.GET('/api/runs', { params: { query: { limit: RUNS } } }));
+      // Newest first: the last word is that of the oldest.
+      for (const { threadId, said } of items) if (said) this.said.set(threadId, beginning(said));
+    } catch {
+      // Then it has no name yet.
+    }
+  }
+}
+
+function beginning(text: string): string {
+  const flat = text.replace(/\s+/g, ' ').trim();
+  return flat.length > 120 ? `${flat.slice(0, 120).trimEnd()}…` : flat;
 }

@@ -1,0 +1,92 @@
+// Where somebody was on each page of the history: scrolled how far, so that back leads to the same place. And where the
+// focus goes when a page is new.
+import { tick } from 'svelte';
+
+/** How far what was scrolled: the window under '', the rest by its `data-place`. */
+type Place = Record<string, number>;
+
+const KEPT = 'adjutant.places';
+/** Entries of the history that are remembered. */
+const MOST = 60;
+/** After so many milliseconds a page is as high as it will be. */
+const SETTLED = 3_000;
+
+const places = new Map<string, Place>(read());
+let current = '';
+let stop: () => void = () => {};
+
+function read(): [string, Place][] {
+  try {
+    return JSON.parse(sessionStorage.getItem(KEPT) ?? '[]') as [string, Place][];
+  } catch {
+    return [];
+  }
+}
+
+function scrollers(): Map<string, Element> {
+  const found = new Map<string, Element>();
+  if (document.scrollingElement) found.set('', document.scrollingElement);
+  for (const element of document.querySelectorAll<HTMLElement>('[data-place]'))
+    found.set(element.dataset['place'] ?? '', element);
+  return found;
+}
+
+/** The entry that is shown gets a name of its own. */
+export function entry(name: string | undefined): string {
+  current = name ?? crypto.randomUUID();
+  return current;
+}
+
+/** Remembers how the page stands that is shown now. */
+export function leave() {
+  stop();
+  const place: Place = {};
+  for (const [name, element] of scrollers()) if (element.scrollTop !== 0) place[name] = element.scrollTop;
+  places.delete(current);
+  places.set(current, place);
+  for (const oldest of [...places.keys()].slice(0, Math.max(0, places.size - MOST))) places.delete(oldest);
+}
+
+addEventListener('pagehide', () => {
+  leave();
+  sessionStorage.setItem(KEPT, JSON.stringify([...places]));
+});
+
+/** Goes to where this entry of the history was left, while the page fills; a person who moves ends it. */
+export function restore() {
+  const place = places.get(current);
+  if (!place || Object.keys(place).length === 0) return;
+  const put = () => {
+    for (const [name, element] of scrollers()) {
+      const top = place[name];
+      if (top !== undefined && Math.abs(element.scrollTop - top) > 1) element.scrollTop = top;
+    }
+  };
+  const changes = new MutationObserver(put);
+  const sizes = new ResizeObserver(put);
+  const moves = new AbortController();
+  const timer = setTimeout(() => stop(), SETTLED);
+  stop = () => {
+    clearTimeout(timer);
+    changes.disconnect();
+    sizes.disconnect();
+    moves.abort();
+    stop = () => {};
+  };
+  changes.observe(document.body, { childList: true, subtree: true });
+  sizes.observe(document.body);
+  for (const move of ['wheel', 'touchmove', 'pointerdown', 'keydown'])
+    addEventListener(move, () => stop(), { passive: true, signal: moves.signal });
+  put();
+}
+
+/** A page that was gone to has the focus, at its heading, unless it took it itself: a field to write in. */
+export async function takeFocus() {
+  await tick();
+  const main = document.querySelector<HTMLElement>('#main');
+  const isTaken = document.activeElement !== document.body && main?.contains(document.activeElement);
+  if (!main || isTaken || document.querySelector('dialog[open]')) return;
+  const place = main.querySelector<HTMLElement>('h1') ?? main;
+  place.tabIndex = -1;
+  place.focus({ preventScroll: true });
+}

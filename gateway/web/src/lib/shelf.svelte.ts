@@ -1,0 +1,87 @@
+// One list of threads, newest first, as far down as it was read.
+import { answer, api, type Schemas } from './api';
+
+export type Thread = Schemas['ThreadView'];
+
+/** Threads that are read at once. */
+const PAGE = 50;
+
+interface Kind {
+  archived?: string;
+  deleted?: boolean;
+}
+
+export class Shelf {
+  items = $state.raw<Thread[]>([]);
+  next = $state<string | null>(null);
+  loaded = $state(false);
+  busy = $state(false);
+  failure = $state.raw<unknown>(null);
+  readonly #kind: Kind;
+
+  constructor(kind: Kind) {
+    this.#kind = kind;
+  }
+
+  /** Reads it anew, as far as it was read before; what is shown stays until then, or when that fails. */
+  async load() {
+    const wanted = Math.max(PAGE, this.items.length);
+    try {
+      const items: Thread[] = [];
+      let next: string | null = null;
+      do {
+        const page = await this.#page(next);
+        items.push(...page.items);
+        next = page.next ?? null;
+      } while (next !== null && items.length < wanted);
+      if (next !== null && !this.#kind.archived && !this.#kind.deleted) items.push(...(await this.#pinned()));
+      [this.items, this.next, this.failure] = [sorted(items), next, null];
+    } catch (error) {
+      this.failure = error;
+    }
+    this.loaded = true;
+  }
+
+  async more() {
+    if (this.next === null || this.busy) return;
+    this.busy = true;
+    try {
+      const page = await this.#page(this.next);
+      this.items = sorted([...this.items, ...page.items]);
+      [this.next, this.failure] = [page.next ?? null, null];
+    } catch (error) {
+      this.failure = error;
+    } finally {
+      this.busy = false;
+    }
+  }
+
+  find(id: string): Thread | undefined {
+    return this.items.find((thread) => thread.id === id);
+  }
+
+  put(thread: Thread) {
+    if (this.loaded) this.items = sorted([thread, ...this.items]);
+  }
+
+  drop(id: string) {
+    this.items = this.items.filter((thread) => thread.id !== id);
+  }
+
+  #page(before: string | null) {
+    const query = { ...this.#kind, limit: PAGE, ...(before && { before }) };
+    return answer(api.GET('/api/threads', { params: { query } }));
+  }
+
+  /** Those that are pinned stand above all others, however old they are. */
+  async #pinned(): Promise<Thread[]> {
+    return (await answer(api.GET('/api/threads', { params: { query: { pinned: true, limit: 100 } } }))).items;
+  }
+}
+
+/** Newest first, each once: the first of two with one id counts. */
+function sorted(threads: Thread[]): Thread[] {
+  const once = new Map<string, Thread>();
+  for (const thread of threads) if (!once.has(thread.id)) once.set(thread.id, thread);
+  return [...once.values()].sort((one, other) => (one.updatedAt < other.updatedAt ? 1 : -1));
+}
