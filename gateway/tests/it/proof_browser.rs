@@ -10,7 +10,7 @@ use std::time::Duration;
 use adjutant_testkit::effects::EffectServer;
 use adjutant_testkit::provider::{Piece, Provider, Reply, Turn};
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Path as UrlPath, Query, State};
 use axum::http::StatusCode;
 use axum::routing::post;
 use serde_json::{Value, json};
@@ -54,7 +54,7 @@ struct House {
     gate: Arc<Semaphore>,
     server: Arc<Mutex<Option<Child>>>,
     _tools: EffectServer,
-    _shop: Peer,
+    shop: Peer,
 }
 
 #[derive(Clone)]
@@ -62,6 +62,7 @@ struct Levers {
     folder: PathBuf,
     port: u16,
     model: String,
+    shop: String,
     gate: Arc<Semaphore>,
     server: Arc<Mutex<Option<Child>>>,
 }
@@ -85,7 +86,7 @@ impl House {
         let provider = Provider::start(move |turn| script(turn, &held)).await;
         let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
         std::fs::write(folder.join("prices.toml"), prices(&provider)).unwrap();
-        let house = Self { folder, port, provider, gate, server: Arc::default(), _tools: tools, _shop: shop };
+        let house = Self { folder, port, provider, gate, server: Arc::default(), _tools: tools, shop };
         house.levers_of().start().await;
         house
     }
@@ -99,6 +100,7 @@ impl House {
             folder: self.folder.clone(),
             port: self.port,
             model: self.provider.base_url(),
+            shop: self.shop.base(""),
             gate: Arc::clone(&self.gate),
             server: Arc::clone(&self.server),
         }
@@ -112,6 +114,8 @@ impl House {
             .route("/release", post(async |State(levers): State<Levers>| levers.gate.add_permits(1)))
             .route("/stop", post(async |State(levers): State<Levers>| levers.stop().await))
             .route("/start", post(async |State(levers): State<Levers>| levers.start().await))
+            .route("/go", post(async |State(levers): State<Levers>| levers.go().await))
+            .route("/person/{name}", post(person))
             .fallback(async || StatusCode::NOT_FOUND)
             .with_state(self.levers_of());
         tokio::spawn(async move { axum::serve(listener, routes).await });
@@ -151,10 +155,21 @@ impl Levers {
         tokio::time::timeout(PATIENCE, ready).await.expect("the server comes up");
     }
 
+    /// What the shop packs is packed.
+    async fn go(&self) {
+        let answer = reqwest::Client::new().post(format!("{}/go", self.shop)).send().await.unwrap();
+        assert!(answer.status().is_success());
+    }
+
     fn spawn(&self) -> Child {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.join("server.log")).unwrap();
-        Command::new(env!("CARGO_BIN_EXE_adjutant"))
-            .arg("serve")
+        self.command().arg("serve").stdout(Stdio::null()).stderr(log).spawn().unwrap()
+    }
+
+    /// The binary, as this house has set it up.
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_adjutant"));
+        command
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .env("ADJUTANT_DATA_DIR", self.folder.join("data"))
@@ -169,12 +184,33 @@ impl Levers {
             .env("LLM_PRICES", self.folder.join("prices.toml"))
             .env("OPENAI_BASE_URL", &self.model)
             .env("OPENAI_API_KEY", "sk-none")
-            .stdout(Stdio::null())
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap()
+            .kill_on_drop(true);
+        command
     }
+
+    /// Runs the binary beside the server; what it printed.
+    async fn run(&self, arguments: &[&str]) -> String {
+        let done = self.command().args(arguments).output().await.unwrap();
+        assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Manner {
+    /// They may ask the operator's models.
+    #[serde(default)]
+    pays: bool,
+}
+
+/// A person of that name; answers with a key of theirs.
+async fn person(State(levers): State<Levers>, UrlPath(name): UrlPath<String>, Query(manner): Query<Manner>) -> String {
+    let mut arguments = vec!["user", "add", name.as_str()];
+    arguments.extend(manner.pays.then_some("--operator-llm"));
+    levers.run(&arguments).await;
+    let made = levers.run(&["key", "create", "--user", &name, "--profile", "*", "--json"]).await;
+    let made: Value = serde_json::from_str(&made).unwrap();
+    made["key"].as_str().unwrap().to_owned()
 }
 
 /// What the scripted models cost, and how much they may read.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures::StreamExt;
@@ -130,7 +130,7 @@ impl Provider {
         let shared = Arc::new(Shared { script: Box::new(script), turns: Mutex::default(), faults: Mutex::default() });
         let app = Router::new()
             .route("/v1/chat/completions", post(complete))
-            .route("/v1/models", get(|| async { axum::Json(json!({"object": "list", "data": [{"id": "scripted"}]})) }))
+            .route("/v1/models", get(models))
             .with_state(Arc::clone(&shared));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound address");
@@ -153,7 +153,25 @@ impl Provider {
     }
 }
 
-async fn complete(State(shared): State<Arc<Shared>>, headers: axum::http::HeaderMap, body: Bytes) -> Response {
+/// Keys that begin so are not known here.
+const BAD_KEY: &str = "Bearer sk-bad";
+
+fn refused(headers: &HeaderMap) -> bool {
+    headers.get(header::AUTHORIZATION).is_some_and(|key| key.as_bytes().starts_with(BAD_KEY.as_bytes()))
+}
+
+async fn models(headers: HeaderMap) -> Response {
+    if refused(&headers) {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    let models = ["scripted", "second", "small"].map(|id| json!({"id": id}));
+    axum::Json(json!({"object": "list", "data": models})).into_response()
+}
+
+async fn complete(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
+    if refused(&headers) {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
     let Ok(body) = serde_json::from_slice::<Value>(&body) else {
         return (StatusCode::BAD_REQUEST, "not JSON").into_response();
     };
