@@ -9,8 +9,11 @@ export interface Row {
 /** `mail__send_message` as the server and the tool, readable. */
 export function nameOf(name: string): { server: string; tool: string } {
   const at = name.indexOf('__');
-  if (at < 0) return { server: readable(name), tool: '' };
-  return { server: readable(name.slice(0, at)), tool: readable(name.slice(at + 2)).toLowerCase() };
+  if (at < 0) return { server: visible(readable(name)), tool: '' };
+  return {
+    server: visible(readable(name.slice(0, at))),
+    tool: visible(readable(name.slice(at + 2)).toLowerCase()),
+  };
 }
 
 /** `start_time` and `startTime` as `Start time`. */
@@ -33,20 +36,32 @@ export function rows(given: unknown): Row[] {
       return [];
     }
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    return value === null || value === undefined ? [] : [{ label: '', ...shown(value) }];
-  }
-  return Object.entries(value).map(([name, entry]) => ({ label: readable(name), ...shown(entry) }));
+  if (value === null || value === undefined) return [];
+  return entries(value, []);
+}
+
+/** What is nested stands under the way to it. */
+function entries(value: unknown, way: string[]): Row[] {
+  const isList = Array.isArray(value) && value.some((entry) => typeof entry === 'object' && entry !== null);
+  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+  const inside = isList || isObject ? Object.entries(value as object) : [];
+  if (inside.length === 0) return [{ label: way.join(' › '), ...shown(value) }];
+  const names = inside.map(([name]) => (isList ? String(Number(name) + 1) : visible(readable(name))));
+  // Names that read the same are told apart by what they exactly are.
+  const isPlain = new Set(names).size === names.length;
+  return inside.flatMap(([name, entry], index) => {
+    const label = isPlain ? (names[index] ?? '') : visible(name);
+    return entries(entry, [...way, label]);
+  });
 }
 
 function shown(value: unknown): { value: string; isEmpty: boolean } {
-  if (value === null || value === '' || (Array.isArray(value) && value.length === 0))
-    return { value: '', isEmpty: true };
+  const isNothing = typeof value === 'object' && value !== null && Object.keys(value).length === 0;
+  if (value === null || value === '' || isNothing) return { value: '', isEmpty: true };
   if (typeof value === 'string') return { value: visible(value), isEmpty: false };
-  if (Array.isArray(value) && value.every((entry) => typeof entry !== 'object')) {
+  if (Array.isArray(value)) {
     return { value: value.map((entry) => visible(String(entry))).join('\n'), isEmpty: false };
   }
-  if (typeof value === 'object') return { value: visible(JSON.stringify(value, null, 2)), isEmpty: false };
   return { value: String(value), isEmpty: false };
 }
 

@@ -53,6 +53,7 @@ export function take(transcript: Transcript, items: Read[], behind: Message[]) {
       transcript.find(item.id) ??
       new Message(item.id, item.role === 'user' || item.role === 'assistant' ? item.role : 'system');
     fill(message, item);
+    message.model ??= transcript.runs.get(message.runId ?? '')?.model ?? null;
     shown.push(message);
   }
   const known = new Set(shown.map((message) => message.id));

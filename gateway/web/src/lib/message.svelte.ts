@@ -1,5 +1,5 @@
 // What a conversation shows: messages, the calls in them, the runs that made them, and what they ask of a person.
-import type { ApprovalRequested, Outcome, QuestionAsked, TokenUsage } from '../wire/frames';
+import type { ApprovalRequested, Decision, Outcome, QuestionAsked, TokenUsage } from '../wire/frames';
 
 export interface Attached {
   fileId: string;
@@ -21,8 +21,10 @@ export class Call {
   args = $state('');
   result = $state.raw<Result | null>(null);
   progress = $state.raw<{ done: number; total?: number; message?: string } | null>(null);
+  /** What a person said to it, where this page heard that. */
+  decision = $state.raw<Decision | null>(null);
   /** When this page saw it begin, by its own clock, and how long it took: null where it was not there. */
-  begun: number | null = null;
+  begun = $state.raw<number | null>(null);
   took = $state<number | null>(null);
 
   constructor(id: string, name: string) {
@@ -35,6 +37,8 @@ export class Message {
   readonly id: string;
   readonly role: 'user' | 'assistant' | 'system';
   runId: string | null = null;
+  /** Which model wrote it, by its own name; null where nobody said. */
+  model = $state<string | null>(null);
   parentId = $state<string | null>(null);
   siblingIds = $state.raw<string[]>([]);
   clientMessageId: string | null = null;
@@ -67,6 +71,8 @@ export type RunPhase =
 
 export class Run {
   readonly id: string;
+  /** The message of the person that it answers. */
+  asked: string | null = null;
   phase = $state<RunPhase>('running');
   reason = $state<string | null>(null);
   error = $state.raw<{ code: string; message: string } | null>(null);
@@ -76,6 +82,12 @@ export class Run {
 
   constructor(id: string) {
     this.id = id;
+  }
+
+  /** Which model wrote; null where several did, as the sums do not say who wrote what. */
+  get model(): string | null {
+    const [only, ...others] = this.usage;
+    return others.length === 0 ? (only?.model ?? null) : null;
   }
 
   get isOpen(): boolean {

@@ -71,6 +71,7 @@ export class Transcript {
         // Of a queued run, the number is that of the state that follows.
         for (const message of event.input.messages) this.#bring(message, runId, isOpen);
         const answers = event.input.forwardedProps?.answers;
+        run.asked = answers ?? event.input.messages.findLast((message) => message.role === 'user')?.id ?? null;
         if (answers) this.#cut(answers);
         return;
       }
@@ -133,6 +134,8 @@ export class Transcript {
       }
       case 'RUN_FINISHED': {
         const run = this.run(runId);
+        // Taken back before its turn: it was never said.
+        if (run.phase === 'queued') this.messages = this.messages.filter((message) => message.runId !== runId);
         run.phase = event.outcome.type === 'success' ? 'succeeded' : 'cancelled';
         this.#end(run, event.usage);
         return;
@@ -169,9 +172,15 @@ export class Transcript {
       case 'approval.requested':
         this.#need({ kind: 'approval', id: event.value.approvalId, runId, body: event.value });
         return;
-      case 'approval.decided':
-        this.#met(event.value.approvalId);
+      case 'approval.decided': {
+        const { approvalId, toolCallId, decision } = event.value;
+        this.#met(approvalId);
+        const call = this.call(toolCallId);
+        if (!call || decision === 'withdrawn') return;
+        // From here on it runs: before, it waited for a person.
+        [call.decision, call.begun] = [decision, Date.now()];
         return;
+      }
       case 'question.asked':
         this.#need({ kind: 'question', id: event.value.questionId, runId, body: event.value });
         return;
@@ -269,6 +278,7 @@ export class Transcript {
 
   #end(run: Run, usage: Run['usage']) {
     run.usage = usage;
+    for (const message of this.messages) if (message.runId === run.id) message.model ??= run.model;
     this.needs = this.needs.filter((need) => need.runId !== run.id);
     const isVoid = (message: Message) =>
       message.runId === run.id && message.role === 'assistant' && !message.done && message.calls.length === 0;
