@@ -75,8 +75,10 @@ DOMPurify.addHook('afterSanitizeAttributes', (node) => {
     node.setAttribute('target', '_blank');
     node.setAttribute('rel', 'noopener noreferrer nofollow');
   }
-  // Classes are ours alone: those of the wrapper around a table.
-  if (node.hasAttribute('class') && node.getAttribute('class') !== 'tw') node.removeAttribute('class');
+  // Classes are ours alone: those of the wrapper around a table, and of coloured code, whose spans no Markdown can have.
+  const name = node.getAttribute('class');
+  const isOurs = name === 'tw' || (node.tagName === 'SPAN' && /^hljs-[a-z_ -]+$/.test(name ?? ''));
+  if (name !== null && !isOurs) node.removeAttribute('class');
   if (node.tagName === 'INPUT' && node.getAttribute('type') !== 'checkbox') node.remove();
 });
 

@@ -72,7 +72,7 @@ export class Transcript {
         for (const message of event.input.messages) this.#bring(message, runId, isOpen);
         const answers = event.input.forwardedProps?.answers;
         run.asked = answers ?? event.input.messages.findLast((message) => message.role === 'user')?.id ?? null;
-        if (answers) this.#cut(answers);
+        if (answers) this.#cut(answers, runId);
         return;
       }
       case 'TEXT_MESSAGE_START':
@@ -233,19 +233,24 @@ export class Transcript {
     const parent = wire.metadata?.parentId ?? null;
     message.parentId = parent;
     if (role === 'user' && !isQueued) {
-      if (parent !== null) this.#cut(parent);
+      if (parent !== null) this.#cut(parent, runId);
       // The first message of a thread, edited: it stands beside what is shown, behind nothing.
       else if (this.messages.some((other) => other.done && !other.queued && other.runId !== runId)) this.#turn([]);
     }
-    this.messages.push(message);
+    // The answer may be told before what it answers.
+    const isAnswer = (other: Message) => other.role === 'assistant' && other.runId === runId;
+    const at = role === 'user' && !isQueued ? this.messages.findIndex(isAnswer) : -1;
+    if (at < 0) this.messages.push(message);
+    else this.messages.splice(at, 0, message);
   }
 
   /** What is shown from here on follows this message. */
-  #cut(parent: string) {
+  #cut(parent: string, runId: string) {
     const at = this.messages.findIndex((message) => message.id === parent);
     if (at < 0) return;
     const behind = this.messages.slice(at + 1).filter((message) => !message.queued);
-    if (behind.length > 0) this.#turn([...this.messages.slice(0, at + 1), ...this.queued]);
+    const own = behind.filter((message) => message.runId === runId);
+    if (behind.length > own.length) this.#turn([...this.messages.slice(0, at + 1), ...own, ...this.queued]);
   }
 
   #turn(messages: Message[]) {

@@ -57,6 +57,21 @@ describe('a transcript', () => {
     expect(transcript.last).toBe(3);
   });
 
+  it('shows what was asked before the answer, also where the answer is told first', () => {
+    fresh();
+    const transcript = told(start('M2'), piece('M2', 'early', 0), started({}));
+    expect(texts(transcript)).toEqual(['hello', 'early']);
+    transcript.apply(end('M2'));
+    transcript.apply(finished());
+    // The same where it stands behind what was said before.
+    const later = { ...piece('M4', 'at once', 0), runId: 'S' };
+    transcript.apply(later);
+    const metadata = { clientMessageId: 'c', parentId: 'M2' };
+    transcript.apply(started({ id: 'M3', content: 'and now', metadata }, { runId: 'S' }));
+    expect(texts(transcript)).toEqual(['hello', 'early', 'and now', 'at once']);
+    expect(transcript.turns).toBe(0);
+  });
+
   it('drops what it knows and what comes too early, and says so', () => {
     fresh();
     const one = started({});
