@@ -18,6 +18,8 @@ export class Shelf {
   busy = $state(false);
   failure = $state.raw<unknown>(null);
   readonly #kind: Kind;
+  /** How many pages were read. */
+  #pages = 1;
 
   constructor(kind: Kind) {
     this.#kind = kind;
@@ -25,15 +27,14 @@ export class Shelf {
 
   /** Reads it anew, as far as it was read before; what is shown stays until then, or when that fails. */
   async load() {
-    const wanted = Math.max(PAGE, this.items.length);
     try {
       const items: Thread[] = [];
       let next: string | null = null;
-      do {
-        const page = await this.#page(next);
-        items.push(...page.items);
-        next = page.next ?? null;
-      } while (next !== null && items.length < wanted);
+      for (let page = 0; page < this.#pages && (page === 0 || next !== null); page += 1) {
+        const read = await this.#page(next);
+        items.push(...read.items);
+        next = read.next ?? null;
+      }
       if (next !== null && !this.#kind.archived && !this.#kind.deleted) items.push(...(await this.#pinned()));
       [this.items, this.next, this.failure] = [sorted(items), next, null];
     } catch (error) {
@@ -49,6 +50,7 @@ export class Shelf {
       const page = await this.#page(this.next);
       this.items = sorted([...this.items, ...page.items]);
       [this.next, this.failure] = [page.next ?? null, null];
+      this.#pages += 1;
     } catch (error) {
       this.failure = error;
     } finally {
