@@ -4,7 +4,7 @@ use adjutant_core::ids::{MessageId, RunId, ThreadId};
 use adjutant_core::limits;
 use adjutant_core::message::{Message, Part, Role};
 use adjutant_engine::runs::submission::Accepted;
-use adjutant_store::{messages, threads};
+use adjutant_store::{messages, threads, tree};
 use axum::Json;
 use axum::extract::{FromRequestParts, Request, State};
 use chrono::{DateTime, Utc};
@@ -33,7 +33,7 @@ pub struct MessageView {
     pub thread_id: ThreadId,
     pub parent_id: Option<MessageId>,
     /// All messages that stand behind the same parent, in order, this one among them: more than one where the
-    /// conversation branches.
+    /// conversation branches. One that waits for its turn, or was cancelled before it, stands alone.
     pub sibling_ids: Vec<MessageId>,
     pub run_id: Option<RunId>,
     pub role: Role,
@@ -101,7 +101,7 @@ pub(super) async fn list(
                     let found = messages::page(tx, thread, before, limit).await?;
                     let oldest = found.first().filter(|_| is_full(found.len(), limit));
                     let next = oldest.map(|oldest| page::number_cursor(oldest.seq, oldest.id));
-                    let siblings = messages::siblings(tx, thread, &found).await?;
+                    let siblings = tree::siblings(tx, thread, &found).await?;
                     Ok((found, next, siblings))
                 })
                 .await?
@@ -122,7 +122,7 @@ pub(super) async fn list(
                     // Behind it stand the older ones of the same branch.
                     let next =
                         found.first().filter(|_| is_full(found.len(), limit)).and_then(|oldest| oldest.parent_id);
-                    let siblings = messages::siblings(tx, thread, &found).await?;
+                    let siblings = tree::siblings(tx, thread, &found).await?;
                     Ok((found, next.map(|next| next.to_string()), siblings))
                 })
                 .await?

@@ -78,6 +78,7 @@ mod threads;
 mod titles;
 mod ui;
 mod under_way;
+mod waiting_messages;
 mod wires;
 mod ws_ag_ui;
 mod ws_approvals;

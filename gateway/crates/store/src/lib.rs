@@ -38,6 +38,7 @@ pub mod thread_costs;
 pub mod threads;
 pub mod tickets;
 pub mod tool_pins;
+pub mod tree;
 pub mod tx;
 pub mod users;
 pub mod vault;

@@ -1,7 +1,5 @@
 //! Messages: appended, never rewritten. Reads are bounded: a branch's tail, or a page.
 
-use std::collections::HashMap;
-
 use adjutant_core::ids::{MessageId, RunId, ThreadId};
 use adjutant_core::message::{Message, Part, Role};
 use chrono::{DateTime, Utc};
@@ -164,41 +162,6 @@ pub async fn of_ids(tx: &mut Tx, thread: ThreadId, ids: &[MessageId]) -> Result<
     .fetch_all(tx.conn())
     .await?;
     rows.into_iter().map(Row::into_message).collect()
-}
-
-/// For each of these messages of a thread, all that stand behind the same parent, in order. A message that still waits for
-/// its place stands alone.
-pub async fn siblings(tx: &mut Tx, thread: ThreadId, of: &[Message]) -> Result<Vec<Vec<MessageId>>, StoreError> {
-    let owner = tx.owner().clone();
-    let parents: Vec<Uuid> = of.iter().filter_map(|message| message.parent_id).map(MessageId::as_uuid).collect();
-    let with_roots = of.iter().any(|message| message.parent_id.is_none());
-    let rows = sqlx::query!(
-        r#"select m.parent_id, array_agg(m.id order by m.seq, m.id) as "ids!"
-             from messages m
-            where m.user_id = $1 and m.profile = $2 and m.thread_id = $3
-              and (m.parent_id = any($4)
-                   or ($5 and m.parent_id is null
-                       and not exists (select from runs r
-                                        where r.user_id = $1 and r.profile = $2 and r.id = m.run_id
-                                          and r.state = 'queued' and not r.explicit_parent)))
-            group by m.parent_id"#,
-        owner.user.as_str(),
-        owner.profile.as_str(),
-        thread.as_uuid(),
-        &parents,
-        with_roots,
-    )
-    .fetch_all(tx.conn())
-    .await?;
-    let by_parent: HashMap<Option<Uuid>, Vec<Uuid>> = rows.into_iter().map(|row| (row.parent_id, row.ids)).collect();
-    let found = of.iter().map(|message| {
-        let ids = by_parent.get(&message.parent_id.map(MessageId::as_uuid));
-        match ids.filter(|ids| ids.contains(&message.id.as_uuid())) {
-            Some(ids) => ids.iter().copied().map(MessageId::from_uuid).collect(),
-            None => vec![message.id],
-        }
-    });
-    Ok(found.collect())
 }
 
 /// Appends copies: they keep role, content and time, and belong to no run.

@@ -16,8 +16,9 @@ use adjutant_store::error::StoreError;
 use adjutant_store::messages::NewMessage;
 use adjutant_store::runs::{Lease, NewRun, RunStatus};
 use adjutant_store::threads::{Advance, LockedThread};
+use adjutant_store::tree::Standing;
 use adjutant_store::tx::Tx;
-use adjutant_store::{events, files, messages, runs, threads};
+use adjutant_store::{events, files, messages, runs, threads, tree};
 use tokio::sync::oneshot;
 
 use super::assistant::{self, RIGHTS_LOST};
@@ -284,7 +285,7 @@ impl Engine {
         }
         Err(match error {
             StoreError::NotFound => SubmitError::NoThread,
-            StoreError::Conflict(name) if name.contains("parent_id") => SubmitError::NoParent,
+            StoreError::Conflict(name) if name == NO_PARENT => SubmitError::NoParent,
             StoreError::Conflict(name) if name == NO_MESSAGE => SubmitError::NoMessage,
             StoreError::Conflict(name) if name == QUEUED => SubmitError::MessageQueued,
             StoreError::Conflict(name) if name == NO_FILE || name.contains("file_id") => SubmitError::NoFile,
@@ -301,33 +302,24 @@ const NO_MODEL: &str = "model";
 /// The agent that answers until agents exist.
 pub(super) const AGENT: &str = "cos";
 
+const NO_PARENT: &str = "parent in the thread";
 const NO_MESSAGE: &str = "message of the thread";
 const QUEUED: &str = "message in the queue";
 const NO_FILE: &str = "file of the message";
 
-/// Finds the place in the locked thread.
+/// Finds the place in the locked thread. Nothing stands behind or beside a message that is no part of the tree.
 async fn find(tx: &mut Tx, thread: ThreadId, locked: &LockedThread, place: Place) -> Result<Found, StoreError> {
-    let missing = |error| match error {
-        StoreError::NotFound => StoreError::Conflict(NO_MESSAGE.to_owned()),
-        other => other,
-    };
     match place {
-        Place::Behind(parent) => {
-            Ok(Found { parent: parent.or(locked.head_id), explicit: parent.is_some(), keeps: Vec::new() })
+        Place::Behind(None) => Ok(Found { parent: locked.head_id, explicit: false, keeps: Vec::new() }),
+        Place::Behind(Some(parent)) => {
+            look_at(tx, thread, parent, NO_PARENT).await?;
+            Ok(Found { parent: Some(parent), explicit: true, keeps: Vec::new() })
         }
         Place::Beside(Edited { message, keeps_files }) => {
-            let edited = messages::load(tx, thread, message).await.map_err(missing)?;
+            look_at(tx, thread, message, NO_MESSAGE).await?;
+            let edited = messages::load(tx, thread, message).await?;
             if edited.role != Role::User {
                 return Err(StoreError::Conflict(NO_MESSAGE.to_owned()));
-            }
-            // It has no place in the tree yet that another could stand beside.
-            if edited.parent_id.is_none()
-                && let Some(run) = edited.run_id
-                && let Some(run) = runs::unfinished(tx, thread).await?.into_iter().find(|open| open.id == run)
-                && run.status == RunStatus::Queued
-                && !run.explicit_parent
-            {
-                return Err(StoreError::Conflict(QUEUED.to_owned()));
             }
             let keeps = if keeps_files { edited.files().cloned().map(Part::File).collect() } else { Vec::new() };
             Ok(Found { parent: edited.parent_id, explicit: true, keeps })
@@ -336,8 +328,19 @@ async fn find(tx: &mut Tx, thread: ThreadId, locked: &LockedThread, place: Place
             let branch = messages::tail(tx, thread, message, limits::TAIL_MESSAGES).await?;
             let asked = branch.iter().rev().find(|message| message.role == Role::User);
             let asked = asked.ok_or_else(|| StoreError::Conflict(NO_MESSAGE.to_owned()))?;
+            look_at(tx, thread, asked.id, NO_MESSAGE).await?;
             Ok(Found { parent: Some(asked.id), explicit: true, keeps: Vec::new() })
         }
+    }
+}
+
+/// Refuses a message that is not there, or is no part of the tree.
+async fn look_at(tx: &mut Tx, thread: ThreadId, message: MessageId, missing: &str) -> Result<(), StoreError> {
+    match tree::standing(tx, thread, message).await {
+        Ok(Standing::Placed) => Ok(()),
+        Ok(Standing::Waits) => Err(StoreError::Conflict(QUEUED.to_owned())),
+        Ok(Standing::Never) | Err(StoreError::NotFound) => Err(StoreError::Conflict(missing.to_owned())),
+        Err(other) => Err(other),
     }
 }
 

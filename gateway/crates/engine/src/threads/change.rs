@@ -1,15 +1,16 @@
 //! Renaming, pinning, archiving, switching the branch, deleting and restoring. Each change is one numbered event that says
 //! all that is known of the thread then, so that a client may apply it twice or late.
 
-use adjutant_core::ids::ThreadId;
+use adjutant_core::ids::{MessageId, ThreadId};
 use adjutant_core::limits;
 use adjutant_core::message::without_nul;
 use adjutant_core::scope::Owner;
 use adjutant_store::error::StoreError;
 use adjutant_store::runs::RunStatus;
 use adjutant_store::threads::{Change, LockedThread, ThreadSummary};
+use adjutant_store::tree::Standing;
 use adjutant_store::tx::Tx;
-use adjutant_store::{events, hints, messages, runs, threads};
+use adjutant_store::{events, hints, runs, threads, tree};
 
 use crate::engine::Engine;
 use crate::events::event::{Event, EventBody};
@@ -43,7 +44,7 @@ impl From<StoreError> for ThreadError {
     }
 }
 
-const NO_MESSAGE: &str = "message of the thread";
+pub(super) const NO_MESSAGE: &str = "message of the thread";
 const BUSY: &str = "run of the thread";
 
 impl Engine {
@@ -64,13 +65,13 @@ impl Engine {
         self.in_thread(owner, thread, async |_, tx, locked, after| {
             let locked = locked.open()?;
             if let Some(head) = change.head_id.filter(|head| Some(*head) != locked.head_id) {
-                messages::load(tx, thread, head).await.map_err(|error| match error {
-                    StoreError::NotFound => StoreError::Conflict(NO_MESSAGE.to_owned()),
-                    other => other,
-                })?;
+                let standing = place_of(tx, thread, head).await?;
                 let going = runs::unfinished(tx, thread).await?;
                 if going.iter().any(|run| run.status != RunStatus::Quarantined) {
                     return Err(StoreError::Conflict(BUSY.to_owned()));
+                }
+                if standing != Standing::Placed {
+                    return Err(StoreError::Conflict(NO_MESSAGE.to_owned()));
                 }
             }
             write_change(tx, thread, &change, after).await
@@ -151,6 +152,14 @@ impl Engine {
         std::mem::forget(unfinished);
         Ok(value)
     }
+}
+
+/// How the message stands that a branch is to end with.
+pub(super) async fn place_of(tx: &mut Tx, thread: ThreadId, tip: MessageId) -> Result<Standing, StoreError> {
+    tree::standing(tx, thread, tip).await.map_err(|error| match error {
+        StoreError::NotFound => StoreError::Conflict(NO_MESSAGE.to_owned()),
+        other => other,
+    })
 }
 
 /// Rings for recovery unless it is forgotten.

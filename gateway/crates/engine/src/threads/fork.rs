@@ -11,10 +11,11 @@ use adjutant_core::model::Usage;
 use adjutant_core::scope::Owner;
 use adjutant_store::error::StoreError;
 use adjutant_store::threads::{Advance, Change, ThreadSummary};
+use adjutant_store::tree::Standing;
 use adjutant_store::tx::Tx;
 use adjutant_store::{events, files, messages, threads};
 
-use super::change::{ThreadError, tell};
+use super::change::{NO_MESSAGE, ThreadError, place_of, tell};
 use crate::engine::Engine;
 use crate::events::event::{Event, EventBody};
 use crate::runs::commit::{event_row, wake_peers};
@@ -55,10 +56,10 @@ impl Engine {
         message: MessageId,
         new: ThreadId,
     ) -> Result<(ThreadSummary, Vec<Event>), StoreError> {
-        let branch = messages::branch(tx, from, message, limits::FORK_MESSAGES + 1).await?;
-        if branch.is_empty() {
-            return Err(StoreError::Conflict("message of the thread".to_owned()));
+        if place_of(tx, from, message).await? != Standing::Placed {
+            return Err(StoreError::Conflict(NO_MESSAGE.to_owned()));
         }
+        let branch = messages::branch(tx, from, message, limits::FORK_MESSAGES + 1).await?;
         let bytes: u64 = branch.iter().map(|(_, bytes)| bytes).sum();
         if i64::try_from(branch.len()).is_ok_and(|length| length > limits::FORK_MESSAGES) || bytes > limits::FORK_BYTES
         {
