@@ -4,9 +4,11 @@ import './styles/tokens.css';
 import './styles/components.css';
 import './styles/more.css';
 import './styles/finding.css';
+import { catchStrayFiles } from './lib/drops';
 import { applyTheme } from './lib/theme';
 import { watchForUpdates } from './lib/updates.svelte';
 
 applyTheme();
+catchStrayFiles();
 watchForUpdates();
 mount(App, { target: document.body });

@@ -1,5 +1,6 @@
 // What somebody began to write: it survives a reload, a new version and a session that ran out. In the local storage,
 // because its writes are done when they return: a database's are not, when the page goes away behind them.
+// Tabs that show the same chat show the same draft. A new chat belongs to its tab; when that is gone, to the next one.
 import { DRAFTS } from './keep';
 import type { Attached } from './message.svelte';
 import { session } from './session.svelte';
@@ -8,11 +9,20 @@ import { session } from './session.svelte';
 export interface Draft {
   text: string;
   files: Attached[];
+  /** Names of files that were on their way. */
+  lost?: string[];
   /** It was sent under this id, and is here only until the outbox has it. */
   sentAs?: string;
 }
 
-const key = (name: string) => `${DRAFTS}${session.scope}/${name}`;
+const NEW = 'new';
+const TAB = 'adjutant.tab';
+const tab = sessionStorage.getItem(TAB) ?? crypto.randomUUID();
+sessionStorage.setItem(TAB, tab);
+// Held for as long as the tab lives, so that others see whose draft is nobody's.
+void navigator.locks?.request(`${TAB}/${tab}`, () => new Promise(() => {}));
+
+const key = (name: string) => `${DRAFTS}${session.scope}/${name === NEW ? `${NEW}:${tab}` : name}`;
 
 export function draftOf<T>(name: string): T | undefined {
   const kept = localStorage.getItem(key(name));
@@ -36,4 +46,31 @@ export function moveDraft(from: string, to: string) {
   const draft = draftOf<Draft>(from);
   if (draft && !draft.sentAs) keepDraft(to, draft);
   forgetDraft(from);
+}
+
+/** Takes over what was begun as a new chat in a tab that is gone. */
+export async function adoptNew(): Promise<Draft | undefined> {
+  const prefix = `${DRAFTS}${session.scope}/${NEW}:`;
+  const others = Object.keys(localStorage).filter((name) => name.startsWith(prefix) && name !== key(NEW));
+  if (others.length === 0) return undefined;
+  const held = (await navigator.locks?.query())?.held ?? [];
+  const living = new Set(held.map(({ name }) => name));
+  const left = others.find((name) => !living.has(`${TAB}/${name.slice(prefix.length)}`));
+  const draft = left && localStorage.getItem(left);
+  if (!draft) return undefined;
+  localStorage.setItem(key(NEW), draft);
+  localStorage.removeItem(left);
+  return draftOf<Draft>(NEW);
+}
+
+/** Hears what other tabs make of a draft: null when it was sent or emptied. */
+export function heedDraft(name: string, heard: (draft: Draft | null) => void): () => void {
+  const listen = (event: StorageEvent) => {
+    if (event.key !== key(name)) return;
+    const draft = JSON.parse(event.newValue ?? 'null') as Draft | null;
+    // What is on its way out is not over: its end is heard, too.
+    if (!draft?.sentAs) heard(draft);
+  };
+  addEventListener('storage', listen);
+  return () => removeEventListener('storage', listen);
 }
