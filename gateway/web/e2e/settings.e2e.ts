@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { broken, fits, KEY, launch, PATIENCE, picture, say, SIZES, URL_OF, visit, type Size } from './support';
+import { broken, fits, KEY, launch, picture, say, SIZES, URL_OF, visit, type Size } from './support';
 import { ToolHouse } from './toolhouse';
 
 let browser: Browser;
@@ -56,13 +56,10 @@ async function ended(page: Page, text: string): Promise<RunDetail> {
   }
   let found: Item | undefined;
   await expect
-    .poll(
-      async () => {
-        found = (await read<{ items: Item[] }>(page, '/api/runs?limit=1')).items[0];
-        return found && text.startsWith(found.said.replace(/…$/, '')) ? found.state : 'another';
-      },
-      { timeout: PATIENCE },
-    )
+    .poll(async () => {
+      found = (await read<{ items: Item[] }>(page, '/api/runs?limit=1')).items[0];
+      return found && text.startsWith(found.said.replace(/…$/, '')) ? found.state : 'another';
+    })
     .toBe('succeeded');
   return read<RunDetail>(page, `/api/runs/${found?.id}`);
 }
@@ -244,7 +241,7 @@ describe.each(sizes)('on a %s', (size) => {
       const { items } = await read<{ items: { state: string }[] }>(page, `/api/servers/${name}/tools`);
       return items.map((tool) => tool.state).sort();
     };
-    await expect.poll(states, { timeout: PATIENCE }).toEqual(['accepted', 'changed', 'new']);
+    await expect.poll(states).toEqual(['accepted', 'changed', 'new']);
     await open(page, 'servers');
     await server.locator('summary').first().click();
     const changed = server.getByRole('article', { name: 'The server changed what this tool says it does' });

@@ -9,6 +9,8 @@ export default defineConfig({
     fileParallelism: false,
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // As long as a journey waits for anything else.
+    expect: { poll: { timeout: 10_000 } },
     reporters: ['verbose'],
   },
 });
