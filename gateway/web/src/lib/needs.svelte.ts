@@ -69,7 +69,7 @@ export class Needs {
     if (event.name === 'approval.requested') {
       const { approvalId: id, toolCallId, name, server, tool, arguments: given, risk, why } = event.value;
       const common = { id, threadId, runId: runId ?? '', toolCallId, name, server: server ?? null, since };
-      this.#add({ kind: 'approval', ...common, tool: tool ?? null, arguments: given, risk, why });
+      this.#add({ kind: 'approval', ...common, tool: tool ?? null, arguments: given, risk, why: why ?? null });
     }
     if (event.name === 'question.asked') {
       const { questionId: id, toolCallId, name, message, fields } = event.value;

@@ -171,7 +171,8 @@ function frame(message: Waiting): Submit {
   return {
     type: 'run.submit',
     clientMessageId: message.clientMessageId,
-    content: parts.length === 1 && message.text ? message.text : parts,
+    // Text alone keeps the files of the message that it edits; parts are all that there is.
+    content: parts.length === 1 && message.text && !message.editedId ? message.text : parts,
     ...(!message.isNew && { threadId: message.thread }),
     ...(message.editedId && { editedId: message.editedId }),
     ...(message.model && { model: message.model }),

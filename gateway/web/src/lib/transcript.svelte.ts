@@ -206,9 +206,9 @@ export class Transcript {
   /** A message that came whole. */
   #bring(wire: WireMessage, runId: string, isQueued: boolean) {
     if (wire.role === 'tool') {
-      const call = wire.toolCallId ? this.call(wire.toolCallId) : undefined;
-      const content = typeof wire.content === 'string' ? wire.content : '';
-      if (call) call.result = { content, outcome: wire.metadata?.outcome ?? 'succeeded', truncated: false };
+      const call = this.call(wire.toolCallId);
+      // How it went is not told here: who reads the messages learns it.
+      if (call) call.result ??= { content: wire.content, outcome: 'succeeded', truncated: false };
       return;
     }
     const role = wire.role === 'user' || wire.role === 'assistant' ? wire.role : 'system';
@@ -219,7 +219,7 @@ export class Transcript {
       if (part.type === 'text') return [];
       return [{ fileId: part.source.value, mediaType: part.source.mimeType, ...part.metadata }];
     });
-    for (const { id, function: called } of wire.toolCalls ?? []) {
+    for (const { id, function: called } of (wire.role === 'assistant' && wire.toolCalls) || []) {
       const call = message.call(id) ?? new Call(id, called.name);
       call.args = called.arguments;
       if (!message.call(id)) message.calls.push(call);

@@ -15,16 +15,27 @@ function next(event: AgUi, given: Partial<EventFrame> = {}): EventFrame {
   return frame(event, { seq, ...given });
 }
 
-function started(message: Partial<WireMessage>, given: Partial<EventFrame> = {}): EventFrame {
-  const input = { messages: [{ id: 'M1', role: 'user', content: 'hello', ...message } as WireMessage] };
-  return next({ type: 'RUN_STARTED', threadId: thread, runId: given.runId ?? 'R', input }, given);
+type Said = Extract<WireMessage, { role: 'user' }>;
+
+/** The beginning of a run: with a message of the person, or to answer one once more. */
+function run(runId: string, message: Partial<Said> | null, answers?: string): AgUi {
+  const messages: WireMessage[] = message ? [{ id: 'M1', role: 'user', content: 'hello', ...message }] : [];
+  const forwardedProps = answers ? { forwardedProps: { answers } } : {};
+  const input = { threadId: thread, runId, messages, tools: [] as never, context: [] as never, ...forwardedProps };
+  return { type: 'RUN_STARTED', threadId: thread, runId, input };
 }
 
-const start = (messageId: string) => frame({ type: 'TEXT_MESSAGE_START', messageId });
+function started(message: Partial<Said>, given: Partial<EventFrame> = {}): EventFrame {
+  return next(run(given.runId ?? 'R', message), given);
+}
+
+const start = (messageId: string) => frame({ type: 'TEXT_MESSAGE_START', messageId, role: 'assistant' });
 const piece = (messageId: string, delta: string, offset: number) =>
   frame({ type: 'TEXT_MESSAGE_CONTENT', messageId, delta }, { offset });
 const end = (messageId: string) => next({ type: 'TEXT_MESSAGE_END', messageId });
-const finished = () => next({ type: 'RUN_FINISHED', outcome: { type: 'success' }, usage: [] });
+const used = { inputTokens: 1, outputTokens: 1, totalTokens: 2, cachedInputTokens: 0 };
+const finished = (runId = 'R') =>
+  next({ type: 'RUN_FINISHED', threadId: thread, runId, outcome: { type: 'success' }, usage: [used] }, { runId });
 
 function told(...frames: EventFrame[]): Transcript {
   const transcript = new Transcript(thread);
@@ -106,7 +117,7 @@ describe('a transcript', () => {
     fresh();
     const transcript = told(
       started({}),
-      frame({ type: 'REASONING_MESSAGE_START', messageId: 'M2-thinking' }),
+      frame({ type: 'REASONING_MESSAGE_START', messageId: 'M2-thinking', role: 'reasoning' }),
       frame({ type: 'REASONING_MESSAGE_CONTENT', messageId: 'M2-thinking', delta: 'Hm.' }, { offset: 0 }),
       start('M2'),
       piece('M2', 'Yes.', 0),
@@ -138,11 +149,12 @@ describe('a transcript', () => {
 
   it('asks and is answered, and forgets what its run asked when that ends', () => {
     fresh();
+    const called = { name: 'a__b', server: 'a', tool: 'b' };
     const asked = (id: string) =>
       next({
         type: 'CUSTOM',
         name: 'approval.requested',
-        value: { approvalId: id, toolCallId: 'C', name: 'a__b', arguments: {}, risk: 'effects', why: 'policy' },
+        value: { approvalId: id, toolCallId: 'C', ...called, arguments: {}, risk: 'effects', why: 'policy' },
       });
     const transcript = told(started({}), asked('A1'), asked('A2'));
     const value = { approvalId: 'A1', toolCallId: 'C', decision: 'once' } as const;
@@ -155,8 +167,7 @@ describe('a transcript', () => {
   it('lets a queued message wait behind the answer, and take its place when it is its turn', () => {
     fresh();
     const transcript = told(started({}), start('M2'), piece('M2', 'first', 0));
-    const input = { messages: [{ id: 'M3', role: 'user', content: 'second' } as WireMessage] };
-    transcript.apply(frame({ type: 'RUN_STARTED', threadId: thread, runId: 'R2', input }, { runId: 'R2' }));
+    transcript.apply(frame(run('R2', { id: 'M3', content: 'second' }), { runId: 'R2' }));
     transcript.apply(next({ type: 'CUSTOM', name: 'run.state', value: { state: 'queued' } }, { runId: 'R2' }));
     expect(transcript.queued.map((message) => message.id)).toEqual(['M3']);
     transcript.apply(end('M2'));
@@ -173,12 +184,11 @@ describe('a transcript', () => {
     fresh();
     const transcript = told(started({}), start('M2'), piece('M2', 'one', 0), end('M2'), finished());
     transcript.apply(started({ id: 'M3', content: 'two', metadata: { parentId: 'M2' } }, { runId: 'R2' }));
-    transcript.apply(next({ type: 'RUN_FINISHED', outcome: { type: 'success' }, usage: [] }, { runId: 'R2' }));
+    transcript.apply(finished('R2'));
     transcript.apply(started({ id: 'M4', content: 'other two', metadata: { parentId: 'M2' } }, { runId: 'R3' }));
     expect(texts(transcript)).toEqual(['hello', 'one', 'other two']);
     expect(transcript.turns).toBe(1);
-    const input = { messages: [], forwardedProps: { answers: 'M1' } };
-    transcript.apply(next({ type: 'RUN_STARTED', threadId: thread, runId: 'R4', input }, { runId: 'R4' }));
+    transcript.apply(next(run('R4', null, 'M1'), { runId: 'R4' }));
     expect(texts(transcript)).toEqual(['hello']);
   });
 
@@ -192,11 +202,11 @@ describe('a transcript', () => {
 
   it('knows files of a message by their ids', () => {
     fresh();
-    const content: WireMessage['content'] = [
+    const content: Said['content'] = [
       { type: 'text', text: 'look' },
       {
         type: 'image',
-        source: { type: 'file', value: 'F', mimeType: 'image/png' },
+        source: { type: 'file', provider: 'adjutant', value: 'F', mimeType: 'image/png' },
         metadata: { name: 'a.png', size: 7 },
       },
     ];
