@@ -3,6 +3,37 @@ import { describe, expect, it, vi } from 'vitest';
 // The sanitizer needs a browser, and is judged in one; here is only what is cut.
 vi.mock('dompurify', () => ({ default: { addHook: () => {}, sanitize: (html: string) => html } }));
 const { blocks, decided } = await import('./markdown');
+type Drawn = ReturnType<typeof blocks>;
+
+const shown = (drawn: Drawn) => drawn.blocks.map(({ key, html, code }) => ({ key, html, code }));
+
+const LETTER = `## Heading\r
+one *two* **three** \`four\`
+
+- a
+- b
+
+  with more
+1. c
+
+| x | y |
+| - | - |
+| 1 | **2** |
+
+> quoted
+
+\`\`\`rust
+fn main() {}
+
+// still
+\`\`\`
+Setext
+======
+
+    indented
+
+***
+`;
 
 describe('a growing text', () => {
   it('shows no syntax that is not yet decided', () => {
@@ -22,9 +53,35 @@ describe('a growing text', () => {
   });
 
   it('keeps the blocks that did not change', () => {
-    const before = blocks('one\n\ntwo', [], true);
+    const before = blocks('one\n\ntwo', undefined, true);
     const after = blocks('one\n\ntwo **three', before, true);
-    expect(after[0]).toBe(before[0]);
-    expect(after[1]?.html).toContain('<strong>three</strong>');
+    expect(after.blocks[0]).toBe(before.blocks[0]);
+    expect(after.blocks[1]?.html).toContain('<strong>three</strong>');
+  });
+
+  it('is the same read piece by piece as read at once, however it is cut', () => {
+    const text = LETTER.repeat(3);
+    for (const step of [1, 7, 40]) {
+      let drawn = blocks('', undefined, true);
+      for (let length = step; length < text.length; length += step) {
+        drawn = blocks(text.slice(0, length), drawn, true);
+        // The last ones are still guessed at.
+        const settled = shown(drawn).slice(0, -2);
+        expect(settled).toEqual(shown(blocks(text)).slice(0, settled.length));
+      }
+      expect(shown(blocks(text, drawn))).toEqual(shown(blocks(text)));
+    }
+  });
+
+  it('reads again what a later line gives a meaning to', () => {
+    const drawn = blocks('see [it]\n\nmore\n\nand more', undefined, true);
+    const whole = blocks('see [it]\n\nmore\n\nand more\n\n[it]: https://example.org/', drawn);
+    expect(whole.blocks[0]?.html).toContain('https://example.org/');
+  });
+
+  it('begins anew when another text stands in its place', () => {
+    const drawn = blocks('one\n\ntwo\n\nthree\n\nfour', undefined, true);
+    const other = blocks('1\n\n2\n\n3\n\n4\n\nand much more than before', drawn, true);
+    expect(shown(other)).toEqual(shown(blocks('1\n\n2\n\n3\n\n4\n\nand much more than before', undefined, true)));
   });
 });

@@ -1,7 +1,7 @@
 // Markdown of models as safe HTML. It may be cut anywhere: `remend` closes what is open. Nothing that loads from
 // elsewhere survives: no images, no frames, no styles; links open apart and say nothing of where they come from.
 import DOMPurify, { type Config } from 'dompurify';
-import { Marked, type Token } from 'marked';
+import { Marked, type Token, type TokensList } from 'marked';
 import remend from 'remend';
 
 const marked = new Marked({ gfm: true, breaks: false, async: false });
@@ -90,6 +90,8 @@ function escape(text: string): string {
 export interface Block {
   key: number;
   raw: string;
+  /** Where it ends in the text, with the empty lines behind it. */
+  end: number;
   html: string;
   /** A code block: its language and text, to be shown with its own tools. */
   code: { language: string; text: string } | null;
@@ -109,18 +111,41 @@ export function decided(text: string): string {
   return shown.replace(UNDECIDED, '');
 }
 
-/** Splits a text into blocks; those that are as before are the same objects. */
-export function blocks(text: string, before: readonly Block[] = [], isGrowing = false): Block[] {
-  const whole = isGrowing ? remend(decided(text)) : text;
-  const tokens = marked.lexer(whole).filter((token) => token.type !== 'space');
-  return tokens.map((token, key) => {
-    const known = before[key];
-    if (known?.raw === token.raw) return known;
-    return { key, raw: token.raw, ...shown(token, tokens) };
-  });
+/** A text in blocks, as far as it was drawn. */
+export interface Drawn {
+  text: string;
+  blocks: Block[];
 }
 
-function shown(token: Token, tokens: Token[] & { links?: object }): Pick<Block, 'html' | 'code'> {
+/** The last blocks of a growing text may still become something else: a list longer, a line a heading. */
+const UNSETTLED = 2;
+
+/** Splits a text into blocks; those that are as before are the same objects. Of a text that grows only the end is read. */
+export function blocks(source: string, before: Drawn = { text: '', blocks: [] }, isGrowing = false): Drawn {
+  const text = source.includes('\r') ? source.replace(/\r\n?/g, '\n') : source;
+  const hasGrown = isGrowing && before.text !== '' && text.startsWith(before.text);
+  const settled = hasGrown ? before.blocks.slice(0, -UNSETTLED) : [];
+  let end = settled.at(-1)?.end ?? 0;
+  const rest = text.slice(end);
+  const tokens = marked.lexer(isGrowing ? remend(decided(rest)) : rest);
+  const refers = Object.keys(tokens.links).length > 0;
+  const read = [...settled];
+  for (const token of tokens) {
+    end += token.raw.length;
+    const last = read.at(-1);
+    if (token.type === 'space') {
+      if (last && last.end < end) read[read.length - 1] = Object.assign(last, { end });
+      continue;
+    }
+    const known = before.blocks[read.length];
+    // What a link refers to may come behind it.
+    if (known?.raw === token.raw && !refers) read.push(Object.assign(known, { end }));
+    else read.push({ key: read.length, raw: token.raw, end, ...shown(token, tokens) });
+  }
+  return { text, blocks: read };
+}
+
+function shown(token: Token, tokens: TokensList): Pick<Block, 'html' | 'code'> {
   if (token.type === 'code') {
     const language =
       String(token.lang ?? '')
@@ -128,7 +153,7 @@ function shown(token: Token, tokens: Token[] & { links?: object }): Pick<Block, 
         .split(/\s+/)[0] ?? '';
     return { html: '', code: { language, text: String(token.text) } };
   }
-  const links = Object.assign([token], { links: tokens.links ?? {} });
+  const links = Object.assign([token], { links: tokens.links });
   const html = marked.parser(links as Parameters<typeof marked.parser>[0]);
   return { html: DOMPurify.sanitize(html, ALLOWED) as unknown as string, code: null };
 }

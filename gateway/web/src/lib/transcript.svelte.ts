@@ -5,6 +5,11 @@ import { Call, Message, Run, type Attached, type Need } from './message.svelte';
 
 const THINKING = '-thinking';
 
+/** A piece at its place: mostly the end, where nothing has to be copied. */
+function placed(text: string, offset: number, piece: string): string {
+  return offset === text.length ? text + piece : text.slice(0, offset) + piece;
+}
+
 export class Transcript {
   readonly id: string;
   /** The number of the last event that was applied; null before the first of a thread that was never named. */
@@ -80,7 +85,7 @@ export class Transcript {
         return;
       case 'TEXT_MESSAGE_CONTENT': {
         const message = this.#answer(event.messageId, runId);
-        message.text = message.text.slice(0, offset) + event.delta;
+        message.text = placed(message.text, offset, event.delta);
         return;
       }
       case 'TEXT_MESSAGE_END': {
@@ -97,7 +102,7 @@ export class Transcript {
       }
       case 'REASONING_MESSAGE_CONTENT': {
         const message = this.#answer(event.messageId.replace(THINKING, ''), runId);
-        message.thinking = message.thinking.slice(0, offset) + event.delta;
+        message.thinking = placed(message.thinking, offset, event.delta);
         return;
       }
       case 'REASONING_MESSAGE_END': {
@@ -176,7 +181,8 @@ export class Transcript {
         const { approvalId, toolCallId, decision } = event.value;
         this.#met(approvalId);
         const call = this.call(toolCallId);
-        if (!call || decision === 'withdrawn') return;
+        const isDecided = decision === 'once' || decision === 'always' || decision === 'deny';
+        if (!call || !isDecided) return;
         // From here on it runs: before, it waited for a person.
         [call.decision, call.begun] = [decision, Date.now()];
         return;

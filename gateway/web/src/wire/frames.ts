@@ -21,3 +21,5 @@ export type Outcome = Schemas['OutcomeKind'];
 export type ApprovalRequested = Schemas['ApprovalRequested'];
 export type QuestionAsked = Schemas['QuestionAsked'];
 export type ThreadChanged = Schemas['ThreadChanged'];
+export type Decision = Schemas['DecisionName'];
+export type Field = Schemas['Field'];
