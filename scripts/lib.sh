@@ -132,6 +132,9 @@ set_up_tests() {
   ADJUTANT_PEERS_DIR=$(cd "$(peers_dir)" && pwd)
   export ADJUTANT_PEERS_DIR
   want_nextest
+  need_browser
+  set_up_web
+  build_web
 }
 
 # The browser that the journeys of the page are taken with.

@@ -55,7 +55,6 @@ mod openapi;
 mod own_keys;
 mod peers;
 mod profiles;
-#[cfg(feature = "e2e")]
 mod proof_browser;
 mod proof_crash;
 mod proof_injection;

@@ -23,7 +23,7 @@ export const SIZES = {
 export type Size = keyof typeof SIZES;
 
 /** What a journey waits for at most. */
-export const PATIENCE = 10_000;
+export const PATIENCE = 20_000;
 
 const FLAGS = [
   '--no-sandbox',
