@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { broken, fits, KEY, launch, picture, say, SIZES, URL_OF, visit, type Size } from './support';
+import { broken, control, fits, KEY, launch, picture, say, SIZES, URL_OF, visit, type Size } from './support';
 import { ToolHouse } from './toolhouse';
 
 let browser: Browser;
@@ -87,6 +87,10 @@ describe.each(sizes)('on a %s', (size) => {
     const form = page.getByRole('form', { name: 'Add key for OpenAI' });
     const key = form.getByLabel('Key', { exact: true });
     expect(await key.getAttribute('type')).toBe('password');
+    await key.fill('sk-bad-0123456789-wxyz');
+    await form.getByRole('button', { name: 'Test OpenAI' }).click();
+    await form.locator('.st-failed').getByText(/key/i).waitFor();
+    await picture(page, `settings-key-bad-${size}`);
     await key.fill('sk-good-0123456789-abcd');
     await form.getByRole('button', { name: 'Test OpenAI' }).click();
     await form.getByText('Answered in').waitFor();
@@ -557,5 +561,36 @@ describe.each(sizes)('on a %s', (size) => {
     expect(text).not.toContain(KEY);
     expect(faults).toEqual([]);
     await context.close();
+  });
+
+  it('a person deletes everything of theirs, and the key opens nothing any more', async () => {
+    const user = `leaves-${size}`;
+    const key = await control(`person/${user}?pays=true`);
+    const { context, page, faults } = await visit(browser, { size, key });
+    const other = await visit(browser, { key, label: 'other' });
+    await run(page, 'echo to be forgotten');
+    await open(page, 'data');
+    await row(page, 'My data', 'Delete my data').getByRole('button', { name: 'Delete' }).click();
+    const dialog = page.getByRole('dialog', { name: 'Delete everything of yours?' });
+    const deed = dialog.getByRole('button', { name: 'Delete' });
+    expect(await deed.isDisabled()).toBe(true);
+    await dialog.getByLabel(`Type ${user} to confirm`).fill('somebody else');
+    expect(await deed.isDisabled()).toBe(true);
+    await picture(page, `settings-delete-${size}`);
+    expect(await broken(page)).toEqual([]);
+    await dialog.getByLabel(`Type ${user} to confirm`).fill(user);
+    await deed.click();
+    await page.getByRole('heading', { name: 'Your key' }).waitFor();
+    await other.page.getByRole('heading', { name: 'Sign in again' }).waitFor();
+    await page.getByLabel('Key').fill(key);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByText('This key is not known here.', { exact: false }).waitFor();
+    expect((await fetch(`${URL_OF}/api/me`, { headers: { 'X-API-Key': key } })).status).toBe(401);
+    const databases = await page.evaluate(async () => (await indexedDB.databases()).map((database) => database.name));
+    expect(await page.evaluate(() => localStorage.length)).toBe(0);
+    expect(databases).toEqual([]);
+    expect([...faults, ...other.faults]).toEqual([]);
+    await context.close();
+    await other.context.close();
   });
 });

@@ -74,22 +74,19 @@ const badge = (page: Page) => page.locator('.nav a[href="/needs-you"] .count');
 
 describe.each(sizes)('on a %s', (size) => {
   it('the day shows what waits, what went wrong and how, what ran, and what it cost', async () => {
+    const tag = `${size}${Date.now() % 100_000}`;
     const house = await ToolHouse.open([{ name: 'pay', description: 'Pays.', takes: ['what'] }]);
-    const name = `bank-${size}`;
+    const name = `bank-${tag}`;
     const { context, page, faults } = await visit(browser, { size });
     await tidy(page);
     await add(page, house, name);
-    const ran = await begin(page, `echo the ordinary ${size}`, 'succeeded');
-    const failed = await begin(page, `fail the morning ${size}`, 'failed');
+    const ran = await begin(page, `echo the ordinary ${tag}`, 'succeeded');
+    const failed = await begin(page, `fail the morning ${tag}`, 'failed');
     house.breaksOff = true;
-    const unknown = await begin(
-      page,
-      play([{ call: `${name}__pay`, args: { what: size } }], ['so be it']),
-      'succeeded',
-    );
+    const unknown = await begin(page, play([{ call: `${name}__pay`, args: { what: tag } }], ['so be it']), 'succeeded');
     expect(house.calls).toHaveLength(1);
-    const asking = await begin(page, `effect the mail ${size}`, 'waiting');
-    const crashed = await begin(page, `hold the crash ${size}`, 'running');
+    const asking = await begin(page, `effect the mail ${tag}`, 'waiting');
+    const crashed = await begin(page, `hold the crash ${tag}`, 'running');
     const crashes = async () => (await read<{ crashes: number }>(page, `/api/runs/${crashed.id}`)).crashes;
     await control('stop');
     await control('start');
@@ -97,23 +94,23 @@ describe.each(sizes)('on a %s', (size) => {
     await control('stop');
     await control('start');
     await expect.poll(crashes).toBe(2);
-    const going = await begin(page, `hold the line ${size}`, 'running');
+    const going = await begin(page, `hold the line ${tag}`, 'running');
 
     await page.goto('/');
     const wrong = page.getByRole('region', { name: 'Went wrong' });
     const night = page.getByRole('region', { name: 'Since yesterday' });
     const rowOf = (text: string | RegExp) => night.locator('li', { hasText: text });
-    await rowOf(`the ordinary ${size}`)
+    await rowOf(`the ordinary ${tag}`)
       .getByText(/^Ran, \d/)
       .waitFor();
-    await rowOf(`fail the morning ${size}`).getByText('Failed', { exact: true }).waitFor();
-    await rowOf(`effect the mail ${size}`).getByText('Waiting for you', { exact: true }).waitFor();
-    await rowOf(`hold the line ${size}`).getByText('Running', { exact: true }).waitFor();
-    await rowOf(`hold the crash ${size}`).getByText('Stopped after two crashes').waitFor();
+    await rowOf(`fail the morning ${tag}`).getByText('Failed', { exact: true }).waitFor();
+    await rowOf(`effect the mail ${tag}`).getByText('Waiting for you', { exact: true }).waitFor();
+    await rowOf(`hold the line ${tag}`).getByText('Running', { exact: true }).waitFor();
+    await rowOf(`hold the crash ${tag}`).getByText('Stopped after two crashes').waitFor();
     await wrong.getByText('The model provider refuses the request', { exact: false }).first().waitFor();
     const lost = wrong.locator('.wrong', { hasText: 'Outcome unknown' });
     await lost.first().getByText('I did not try again', { exact: false }).waitFor();
-    const slip = page.getByRole('article').filter({ hasText: `the mail ${size}` });
+    const slip = page.getByRole('article').filter({ hasText: `the mail ${tag}` });
     await slip.getByText('Waiting for you').waitFor();
     expect(await page.locator('.head').textContent()).toContain('One thing waits for you.');
     expect(await badge(page).textContent()).toContain('1');
@@ -139,13 +136,13 @@ describe.each(sizes)('on a %s', (size) => {
     expect(await broken(page)).toEqual([]);
 
     await control('release');
-    await rowOf(`hold the line ${size}`).getByText(/^Ran/).waitFor();
+    await rowOf(`hold the line ${tag}`).getByText(/^Ran/).waitFor();
 
     // Each leads to its chat.
     for (const [text, run] of [
-      [`the ordinary ${size}`, ran],
-      [`fail the morning ${size}`, failed],
-      [`effect the mail ${size}`, asking],
+      [`the ordinary ${tag}`, ran],
+      [`fail the morning ${tag}`, failed],
+      [`effect the mail ${tag}`, asking],
     ] as const) {
       await rowOf(text).getByRole('link').click();
       await page.waitForURL(`**/chat/${run.threadId}`);
@@ -167,16 +164,16 @@ describe.each(sizes)('on a %s', (size) => {
 
     // A run that was stopped after crashes is given up, or tried again, from here.
     await page.goto('/');
-    const stopped = wrong.locator('.wrong', { hasText: `hold the crash ${size}` });
+    const stopped = wrong.locator('.wrong', { hasText: `hold the crash ${tag}` });
     if (size === 'desktop') {
       await stopped.getByRole('button', { name: 'Try again' }).click();
       await stopped.waitFor({ state: 'detached' });
       await control('release');
-      await rowOf(`hold the crash ${size}`).getByText(/^Ran/).waitFor();
+      await rowOf(`hold the crash ${tag}`).getByText(/^Ran/).waitFor();
     } else {
       await stopped.getByRole('button', { name: 'Give up' }).click();
       await stopped.waitFor({ state: 'detached' });
-      await rowOf(`hold the crash ${size}`).getByText('Given up').waitFor();
+      await rowOf(`hold the crash ${tag}`).getByText('Given up').waitFor();
     }
     expect(going.threadId).not.toBe(crashed.threadId);
     await context.request.delete(`/api/servers/${name}`, { headers });
@@ -186,15 +183,16 @@ describe.each(sizes)('on a %s', (size) => {
   }, 120_000);
 
   it('what waits is counted, decided one after the other, and stays readable afterwards', async () => {
+    const tag = `${size}${Date.now() % 100_000}`;
     const house = await ToolHouse.open([{ name: 'post', description: 'Posts a letter.', takes: ['to'] }]);
-    const name = `post-${size}`;
+    const name = `post-${tag}`;
     const { context, page, faults } = await visit(browser, { size });
     await tidy(page);
     // Before there are words of a foreign server: after them the shop's tool would ask for consent, too.
-    await begin(page, play([{ call: 'shop__order', args: { item: `tea ${size}` } }], ['ordered']), 'running');
+    await begin(page, play([{ call: 'shop__order', args: { item: `tea ${tag}` } }], ['ordered']), 'running');
     await add(page, house, name);
-    await begin(page, `effect one ${size}`, 'waiting');
-    await begin(page, `effect two ${size}`, 'waiting');
+    await begin(page, `effect one ${tag}`, 'waiting');
+    await begin(page, `effect two ${tag}`, 'waiting');
     house.become([{ name: 'post', description: 'Posts a letter, and reads it.', takes: ['to'] }]);
     const state = async () =>
       (await read<{ items: { state: string }[] }>(page, `/api/servers/${name}/tools`)).items[0]?.state;
@@ -215,12 +213,12 @@ describe.each(sizes)('on a %s', (size) => {
     expect(
       await list
         .getByRole('link')
-        .filter({ hasText: `Key: one ${size}` })
+        .filter({ hasText: `Key: one ${tag}` })
         .count(),
     ).toBe(1);
     await list
       .getByRole('link')
-      .filter({ hasText: `tea ${size}` })
+      .filter({ hasText: `tea ${tag}` })
       .waitFor();
     await list.getByRole('link').filter({ hasText: 'A tool changed' }).waitFor();
     expect(await broken(page)).toEqual([]);
@@ -231,7 +229,7 @@ describe.each(sizes)('on a %s', (size) => {
     const [later, first] = await ids();
     await list
       .getByRole('link')
-      .filter({ hasText: `Key: one ${size}` })
+      .filter({ hasText: `Key: one ${tag}` })
       .click();
     await page.waitForURL(`**/needs-you/${first}`);
     const slip = page.getByRole('group', { name: /effect\?$/i });
@@ -242,7 +240,7 @@ describe.each(sizes)('on a %s', (size) => {
     await slip.getByRole('button', { name: 'Deny', exact: true }).click();
     await page.waitForURL(`**/needs-you/${later}`);
     await slip
-      .filter({ hasText: `two ${size}` })
+      .filter({ hasText: `two ${tag}` })
       .getByRole('button', { name: 'Allow once' })
       .click();
     const form = page.getByRole('form', { name: /A question from shop/i });
@@ -257,7 +255,7 @@ describe.each(sizes)('on a %s', (size) => {
     await page.goto(`/needs-you/${first}`);
     const past = page.locator('.decide');
     await past.getByText('Denied: “not today”').waitFor();
-    await past.getByText(`one ${size}`, { exact: true }).waitFor();
+    await past.getByText(`one ${tag}`, { exact: true }).waitFor();
     expect(await broken(page)).toEqual([]);
 
     await page.goto('/');

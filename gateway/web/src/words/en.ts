@@ -173,6 +173,7 @@ export const en = {
   'queue.remove': 'Remove',
   'queue.removed': 'Taken out of the queue.',
   'chat.unsent': 'Waits to be sent.',
+  'chat.noModel': 'No model can answer yet. Connect one, then try again; the message is kept.',
   'chat.giveUp': 'Give up',
   'chat.actions': 'Message',
   'chat.answerActions': 'Answer',
