@@ -19,12 +19,18 @@ export interface Loaded {
  * `before`: the messages that it had; what came since, while this was read, stands behind.
  */
 export async function load(transcript: Transcript, before?: Set<string>): Promise<Loaded> {
-  const page = await read(transcript.id, 'head');
+  const path = { id: transcript.id };
+  const isFirst = transcript.last === null;
+  const [page, thread] = await Promise.all([
+    read(transcript.id, 'head'),
+    isFirst ? answer(api.GET('/api/threads/{id}', { params: { path } })) : null,
+  ]);
   take(transcript, page.items, before ? transcript.messages.filter((message) => !before.has(message.id)) : []);
   if (transcript.last === null) {
     // From the newest message of the person on, so that what is open in its run is told again.
     const said = page.items.filter((message) => message.role === 'user').map((message) => message.seq);
     transcript.last = Math.max(0, ...said) - (said.length > 0 ? 1 : 0);
+    transcript.until(thread?.lastSeq ?? 0);
   }
   return { older: page.next ?? null };
 }

@@ -7,8 +7,8 @@ export class Spoken {
   #run: Run | null = null;
   #waits = false;
 
-  /** Tell it which run goes on, whenever that or its state changes. */
-  tell(run: Run | undefined) {
+  /** Tell it which run goes on, and whether that waits for a person, whenever one of them changes. */
+  tell(run: Run | undefined, waits: boolean) {
     const ended = this.#run && this.#run !== run ? this.#end(this.#run) : '';
     if (!run) {
       if (this.#run) this.text = ended;
@@ -19,7 +19,6 @@ export class Spoken {
       [this.#run, this.#waits] = [run, false];
       this.text = `${ended} ${t('state.writing')}`.trim();
     }
-    const waits = run.phase === 'waiting';
     if (waits && !this.#waits) this.text = t('state.waiting');
     this.#waits = waits;
   }

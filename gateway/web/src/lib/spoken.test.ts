@@ -5,7 +5,7 @@ import { Spoken } from './spoken.svelte';
 function said(spoken: Spoken, steps: [Run | undefined, Run['phase']?][]): string[] {
   return steps.map(([run, phase]) => {
     if (run && phase) run.phase = phase;
-    spoken.tell(run);
+    spoken.tell(run, phase === 'waiting');
     return spoken.text;
   });
 }
@@ -24,18 +24,18 @@ describe('what a screen reader is told', () => {
   it('names the end of one run and the beginning of the next together', () => {
     const [one, other] = [new Run('r'), new Run('s')];
     const spoken = new Spoken();
-    spoken.tell(one);
+    spoken.tell(one, false);
     one.phase = 'cancelled';
-    spoken.tell(other);
+    spoken.tell(other, false);
     expect(spoken.text).toBe('You ended the answer. Writing');
   });
 
   it('leaves a failure to the alert', () => {
     const run = new Run('r');
     const spoken = new Spoken();
-    spoken.tell(run);
+    spoken.tell(run, false);
     run.phase = 'failed';
-    spoken.tell(undefined);
+    spoken.tell(undefined, false);
     expect(spoken.text).toBe('');
   });
 });

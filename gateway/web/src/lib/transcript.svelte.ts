@@ -18,6 +18,9 @@ export class Transcript {
   runs = new SvelteMap<string, Run>();
   needs = $state<Need[]>([]);
   thread = $state.raw<ThreadChanged | null>(null);
+  /** What is told is news. Before, it is what had happened when this was opened: of its times nothing is known. */
+  isLive = $state(true);
+  #known = 0;
   /** Grows when the branch that is shown is no more what was loaded: a message was edited, or an answer tried again. */
   turns = $state(0);
 
@@ -34,6 +37,12 @@ export class Transcript {
     return this.messages.filter((message) => message.queued);
   }
 
+  /** Up to that number, what comes had happened before. */
+  until(seq: number) {
+    this.#known = seq;
+    this.isLive = (this.last ?? 0) >= seq;
+  }
+
   /** Applies a frame unless its number says that it is known, or comes again later. True if it was applied. */
   apply(frame: EventFrame): boolean {
     if (frame.seq !== undefined) {
@@ -42,6 +51,7 @@ export class Transcript {
       this.last = frame.seq;
     }
     this.#event(frame.event, frame.runId ?? '', frame.offset ?? 0, frame.seq === undefined);
+    if (!this.isLive && (this.last ?? 0) >= this.#known) this.isLive = true;
     return true;
   }
 
@@ -97,7 +107,7 @@ export class Transcript {
       case 'REASONING_MESSAGE_START': {
         const message = this.#answer(event.messageId.replace(THINKING, ''), runId);
         message.thinking = '';
-        message.thinkingSince = Date.now();
+        message.thinkingSince = this.isLive ? Date.now() : null;
         return;
       }
       case 'REASONING_MESSAGE_CONTENT': {
@@ -126,7 +136,7 @@ export class Transcript {
       }
       case 'TOOL_CALL_END': {
         const call = this.call(event.toolCallId);
-        if (call) call.begun = Date.now();
+        if (call && this.isLive) call.begun = Date.now();
         return;
       }
       case 'TOOL_CALL_RESULT': {
@@ -184,7 +194,7 @@ export class Transcript {
         const isDecided = decision === 'once' || decision === 'always' || decision === 'deny';
         if (!call || !isDecided) return;
         // From here on it runs: before, it waited for a person.
-        [call.decision, call.begun] = [decision, Date.now()];
+        [call.decision, call.begun] = [decision, this.isLive ? Date.now() : null];
         return;
       }
       case 'question.asked':

@@ -83,6 +83,18 @@ describe('a transcript', () => {
     expect(transcript.turns).toBe(0);
   });
 
+  it('knows no times of what had happened before it was opened', () => {
+    fresh();
+    const transcript = new Transcript(thread);
+    transcript.last = 0;
+    transcript.until(2);
+    const call: AgUi = { type: 'TOOL_CALL_START', toolCallId: 'C', toolCallName: 'a__b', parentMessageId: 'M2' };
+    const frames = [started({}), frame(call), next({ type: 'TOOL_CALL_END', toolCallId: 'C' })];
+    const live = frames.map((one) => transcript.apply(one) && transcript.isLive);
+    expect(live).toEqual([false, false, true]);
+    expect(transcript.call('C')?.begun).toBeNull();
+  });
+
   it('drops what it knows and what comes too early, and says so', () => {
     fresh();
     const one = started({});
