@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, Semaphore};
 
+mod household;
+
 use crate::peers::{Peer, peer, root};
 
 const KEY: &str = "browser-test-key-0123456789-0123456789-abcd";
@@ -76,7 +78,13 @@ impl House {
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();
         let tools = EffectServer::start().await;
         let shop = Peer::start("bin/python", "fastmcp_shop.py").await;
+        let household = household::start().await;
+        let at_home =
+            |name: &str| json!({"type": "http", "url": format!("{household}/{name}/mcp"), "lifecycle": "initialize"});
         let servers = json!({"mcpServers": {
+            "calendar": at_home("calendar"),
+            "mail": at_home("mail"),
+            "rail": at_home("rail"),
             "effects": {"type": "http", "url": tools.url(), "lifecycle": "initialize"},
             "shop": {"type": "http", "url": shop.base("/mcp")},
         }});
@@ -233,6 +241,9 @@ fn script(turn: &Turn, gate: &Arc<Semaphore>) -> Reply {
     let text = |text: &str| Piece::Text(text.to_owned());
     if turn.body["model"] == "small" {
         return Reply::text(&title(&said));
+    }
+    if said.starts_with(household::ASKED) {
+        return household::scene(turn.round(), in_pieces);
     }
     let (order, rest) = said.split_once(' ').unwrap_or((&said, ""));
     match order {

@@ -134,6 +134,33 @@ export async function fits(page: Page): Promise<boolean> {
   return page.evaluate(() => document.documentElement.scrollWidth <= innerWidth);
 }
 
+/** Controls whose words are cut, or that lie on one another. */
+export async function crowded(page: Page, within: string): Promise<string[]> {
+  return page.evaluate((within) => {
+    const all = [...document.querySelectorAll<HTMLElement>(`${within} :is(button, a.btn, label, select)`)];
+    const controls = all.filter((one) => one.offsetParent && getComputedStyle(one).clipPath === 'none');
+    const boxes = controls.map((one) => ({ one, box: one.getBoundingClientRect() })).filter(({ box }) => box.width > 1);
+    const cut = boxes.filter(({ one, box }) => {
+      const text = document.createRange();
+      text.selectNodeContents(one);
+      const says = text.getBoundingClientRect();
+      return one.tagName !== 'SELECT' && (says.left < box.left - 1 || says.right > box.right + 1);
+    });
+    const on = boxes.filter(({ one, box }) =>
+      boxes.some(
+        (other) =>
+          !other.one.contains(one) &&
+          !one.contains(other.one) &&
+          box.left < other.box.right - 1 &&
+          box.right > other.box.left + 1 &&
+          box.top < other.box.bottom - 1 &&
+          box.bottom > other.box.top + 1,
+      ),
+    );
+    return [...cut, ...on].map(({ one }) => one.textContent.trim() || (one.getAttribute('aria-label') ?? one.tagName));
+  }, within);
+}
+
 export const composer = (page: Page) => page.getByRole('textbox', { name: 'Message', exact: true });
 
 /** Writes and sends. */
