@@ -4,6 +4,8 @@ declare const VERSION: string;
 declare const SHELL: string[];
 
 const worker = self as unknown as ServiceWorkerGlobalScope;
+/** Milliseconds without an answer, after which the page that is kept is shown: it asks for itself. */
+const LATE = 4_000;
 const CACHE = `shell-${VERSION}`;
 
 worker.addEventListener('install', (event) => {
@@ -18,8 +20,10 @@ worker.addEventListener('activate', (event) => {
   event.waitUntil(clean());
 });
 
-worker.addEventListener('message', ({ data }) => {
+worker.addEventListener('message', ({ data, ports }) => {
   if (data === 'take') void worker.skipWaiting();
+  // A page asks whether it is of this version.
+  else if (typeof data?.has === 'string') ports[0]?.postMessage(SHELL.includes(data.has));
 });
 
 worker.addEventListener('fetch', (event) => {
@@ -28,13 +32,14 @@ worker.addEventListener('fetch', (event) => {
   const isOurs = url.origin === worker.location.origin && request.method === 'GET';
   if (!isOurs || url.pathname.startsWith('/api/') || url.pathname === '/ws' || url.pathname.startsWith('/v1/')) return;
   if (request.mode === 'navigate') {
-    // The newest page if there is a network, else the one that is kept.
+    // The newest page if there is a network and a server, else the one that is kept.
     const page = async () => {
-      try {
-        return await fetch(request);
-      } catch {
-        return (await caches.match('/')) ?? Response.error();
-      }
+      const kept = await caches.match('/');
+      const answer = fetch(request);
+      if (!kept) return answer;
+      const late = new Promise<Response>((resolve) => setTimeout(() => resolve(kept), LATE));
+      const isThere = (response: Response) => (response.status < 500 ? response : kept);
+      return Promise.race([answer.then(isThere, () => kept), late]);
     };
     event.respondWith(page());
     return;

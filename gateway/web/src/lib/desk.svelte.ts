@@ -4,13 +4,16 @@ import { SvelteMap } from 'svelte/reactivity';
 import type { Ack, ErrorFrame, EventFrame, ServerFrame } from '../wire/frames';
 import { Problem } from './api';
 import { begunBefore, keepBegun } from './fresh';
-import { load, loadOlder } from './loading';
+import { forgetReadable } from './keep';
+import { load, loadOlder, take } from './loading';
 import { Needs } from './needs.svelte';
 import { Outbox, type Begun, type Waiting } from './outbox.svelte';
+import { beginReading, keptTalk, lastSeen, sawServer } from './reading';
 import { session } from './session.svelte';
 import { Socket, type Link, type Listener } from './socket';
-import { Threads } from './threads.svelte';
+import { LATE, Threads } from './threads.svelte';
 import { Transcript } from './transcript.svelte';
+import { updates } from './updates.svelte';
 
 /** How many conversations are kept up to date in the background. */
 const OPEN = 8;
@@ -20,6 +23,8 @@ export class Conversation {
   older = $state<string | null>(null);
   loading = $state(true);
   failure = $state.raw<unknown>(null);
+  /** What is shown is as it was then, kept in this browser: the server could not be asked. */
+  keptAt = $state<string | null>(null);
 
   constructor(id: string) {
     this.transcript = new Transcript(id);
@@ -48,6 +53,7 @@ class Desk implements Listener {
     );
     this.outbox = outbox;
     this.#socket.start();
+    void beginReading().catch(() => {});
     await Promise.all([outbox.loaded, this.threads.load(), this.needs.load()]);
   }
 
@@ -69,7 +75,7 @@ class Desk implements Listener {
 
   /** Tries again what could not be read. */
   reread(conversation: Conversation) {
-    if (!conversation.failure) return;
+    if (!conversation.failure && conversation.keptAt === null) return;
     conversation.failure = null;
     conversation.loading = true;
     void this.#read(conversation);
@@ -77,19 +83,30 @@ class Desk implements Listener {
 
   async #read(conversation: Conversation) {
     const { transcript } = conversation;
+    const late = setTimeout(() => void this.#showKept(conversation), LATE);
     try {
       conversation.older = (await load(transcript)).older;
-      conversation.failure = null;
+      [conversation.failure, conversation.keptAt, conversation.loading] = [null, null, false];
       if (transcript.last !== null)
         this.#socket.send({ type: 'resume', threads: { [transcript.id]: transcript.last } });
     } catch (error) {
       conversation.failure = error;
+      await this.#showKept(conversation);
       const isNone = error instanceof Problem && (error.status === 404 || error.status === 400);
       if (isNone) this.threads.gone.add(transcript.id);
       if (isNone) this.conversations.delete(transcript.id);
     } finally {
+      clearTimeout(late);
       conversation.loading = false;
     }
+  }
+
+  /** What was kept of it, until the server says more. Nothing that happens is put behind it: that is read then. */
+  async #showKept(conversation: Conversation) {
+    const items = await keptTalk(conversation.transcript.id);
+    if (!items || !conversation.loading || conversation.transcript.last !== null) return;
+    take(conversation.transcript, items, []);
+    [conversation.keptAt, conversation.failure] = [lastSeen(), null];
   }
 
   /** Reads the branch that is shown anew: which siblings its messages have, and what was said elsewhere. */
@@ -138,14 +155,20 @@ class Desk implements Listener {
     // What ended while there was no connection is in nobody's transcript.
     void this.threads.load();
     void this.needs.load();
+    if (session.me === null) void session.refresh().catch(() => {});
+    sawServer();
+    // A server that was away may have come back as a newer one.
+    updates.look();
   }
 
   link(link: Link, code?: number) {
+    if (this.connection === 'open') sawServer();
     this.connection = link;
     this.closedWith = code ?? null;
     if (code === 4001) {
       session.phase = 'signed-out';
       session.expired = true;
+      void forgetReadable().catch(() => {});
     }
     if (code === 4002) session.switchTo('personal');
   }

@@ -2,10 +2,10 @@
 // none (private windows of some), everything works but is gone with the page.
 
 const NAME = 'adjutant';
-const VERSION = 1;
-/** `outbox`: messages without an ack. */
-export type StoreName = 'outbox';
-const STORES: StoreName[] = ['outbox'];
+const VERSION = 2;
+/** `outbox`: messages without an ack. `chats`, `talks`: what can be read without a network. */
+export type StoreName = 'outbox' | 'chats' | 'talks';
+const STORES: StoreName[] = ['outbox', 'chats', 'talks'];
 /** Drafts are in the local storage, under names that begin so: drafts.ts. */
 export const DRAFTS = 'adjutant.draft/';
 /** What is this browser's and says nothing of a person: how the page looks here. */
@@ -66,6 +66,21 @@ export async function forget(store: StoreName, key: string): Promise<void> {
 export async function allKept<T>(store: StoreName, prefix: string): Promise<T[]> {
   const range = IDBKeyRange.bound(prefix, `${prefix}\uffff`);
   return ((await within(store, 'readonly', (open) => open.getAll(range))) ?? []) as T[];
+}
+
+export async function keysKept(store: StoreName): Promise<string[]> {
+  return ((await within(store, 'readonly', (open) => open.getAllKeys())) ?? []) as string[];
+}
+
+/** All whose key does not begin so. */
+export async function forgetOthers(store: StoreName, prefix: string): Promise<void> {
+  await within(store, 'readwrite', (open) => open.delete(IDBKeyRange.upperBound(prefix, true)));
+  await within(store, 'readwrite', (open) => open.delete(IDBKeyRange.lowerBound(`${prefix}\uffff`)));
+}
+
+/** What can be read again once somebody signs in: a device that was signed out from elsewhere shows none of it. */
+export async function forgetReadable(): Promise<void> {
+  for (const store of ['chats', 'talks'] as const) await within(store, 'readwrite', (open) => open.clear());
 }
 
 /** Everything, when somebody signs out. The browser may clear it at the same time: what is gone already is no fault. */

@@ -1,12 +1,14 @@
 // Who sits in front of this page. A key is swapped for a cookie that scripts cannot read; what is kept here is no secret.
 import { answer, api, Problem, useProfile, whenUnauthorized, type Schemas } from './api';
-import { forgetAll } from './keep';
+import { forgetAll, forgetReadable } from './keep';
 
 type Who = Schemas['SessionView'];
 export type Phase = 'unknown' | 'signed-out' | 'signed-in';
 
 const LAST = 'adjutant.who';
 const PROFILE = 'adjutant.profile';
+/** Milliseconds without an answer, after which it is whoever it was last. */
+const LATE = 2_500;
 
 class Session {
   phase = $state<Phase>('unknown');
@@ -20,6 +22,8 @@ class Session {
     whenUnauthorized(() => {
       if (this.phase === 'signed-in') this.expired = true;
       if (this.phase !== 'unknown') this.phase = 'signed-out';
+      // Signed out from elsewhere, perhaps because the device is lost.
+      void forgetReadable().catch(() => {});
     });
   }
 
@@ -39,18 +43,26 @@ class Session {
     if (profile) sessionStorage.setItem(PROFILE, profile);
     useProfile(profile);
     addEventListener('storage', this.#elsewhere);
+    const last = localStorage.getItem(LAST);
+    const asLast = () => {
+      if (!last || this.phase !== 'unknown') return;
+      this.who = JSON.parse(last) as Who;
+      this.phase = 'signed-in';
+    };
+    // A network that only seems to be one must not leave the page empty.
+    const late = setTimeout(asLast, LATE);
     try {
       await this.#read();
     } catch (error) {
-      const last = localStorage.getItem(LAST);
-      if (error instanceof Problem && error.code === 'offline' && last) {
-        this.who = JSON.parse(last) as Who;
-        this.phase = 'signed-in';
+      if (error instanceof Problem && (error.code === 'offline' || error.status >= 500) && last) {
+        asLast();
       } else if (error instanceof Problem && error.status === 404) {
         await this.#without(error);
       } else {
         this.phase = 'signed-out';
       }
+    } finally {
+      clearTimeout(late);
     }
   }
 
@@ -100,8 +112,11 @@ class Session {
   }
 
   async #read() {
+    const was = this.phase === 'signed-in' ? this.scope : null;
     this.who = await answer(api.GET('/api/session'));
     localStorage.setItem(LAST, JSON.stringify(this.who));
+    // It was taken for who was last here, and is somebody else.
+    if (was !== null && was !== this.scope) return location.reload();
     await this.refresh();
     this.phase = 'signed-in';
   }

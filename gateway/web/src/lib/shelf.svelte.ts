@@ -17,6 +17,8 @@ export class Shelf {
   loaded = $state(false);
   busy = $state(false);
   failure = $state.raw<unknown>(null);
+  /** It is as this browser kept it: the server could not be asked. */
+  isKept = $state(false);
   readonly #kind: Kind;
   /** How many pages were read. */
   #pages = 1;
@@ -37,10 +39,17 @@ export class Shelf {
       }
       if (next !== null && !this.#kind.archived && !this.#kind.deleted) items.push(...(await this.#pinned()));
       [this.items, this.next, this.failure] = [sorted(items), next, null];
+      this.isKept = false;
     } catch (error) {
       this.failure = error;
     }
     this.loaded = true;
+  }
+
+  /** Shows what was kept, until there is an answer. */
+  showKept(items: Thread[]) {
+    if (this.items.length > 0) return;
+    [this.items, this.failure, this.isKept, this.loaded] = [sorted(items), null, true, true];
   }
 
   async more() {

@@ -4,6 +4,9 @@ export type Theme = 'system' | 'light' | 'dark';
 export const SIZES = [90, 100, 112, 125, 150] as const;
 export type Size = (typeof SIZES)[number];
 
+/** `--paper` of tokens.css, which a browser's own parts cannot read. */
+const PAPER = { light: '#f3f5f2', dark: '#12181b' };
+
 const THEME = 'adjutant.theme';
 const SIZE = 'adjutant.size';
 
@@ -39,4 +42,9 @@ export function applyTheme() {
   if (chosen === 'system') delete root.dataset['theme'];
   else root.dataset['theme'] = chosen;
   root.style.fontSize = size() === 100 ? '' : `${size()}%`;
+  // The bar of the telephone or the window has the colour of the page, also where that is not the system's.
+  for (const meta of document.querySelectorAll<HTMLMetaElement>('meta[name=theme-color]')) {
+    const own: Theme = meta.media.includes('dark') ? 'dark' : 'light';
+    meta.content = PAPER[chosen === 'system' ? own : chosen];
+  }
 }

@@ -2,6 +2,7 @@
 import type { EventFrame } from '../wire/frames';
 import { SvelteMap, SvelteSet } from 'svelte/reactivity';
 import { answer, api, Problem, type Schemas } from './api';
+import { keptList } from './reading';
 import { Shelf, type Thread } from './shelf.svelte';
 
 export type { Thread } from './shelf.svelte';
@@ -9,6 +10,9 @@ export type Doing = 'running' | 'waiting' | 'quarantined';
 
 /** Runs that are looked at for how a thread without a title begins. */
 const RUNS = 100;
+
+/** Milliseconds without an answer, after which what was kept is better than nothing. */
+export const LATE = 1_500;
 
 export class Threads {
   shelves = {
@@ -38,8 +42,16 @@ export class Threads {
 
   async load() {
     const { chats, archive } = this.shelves;
+    const late = setTimeout(() => void this.#showKept(), LATE);
     await Promise.all([chats.load(), archive.loaded ? archive.load() : undefined]);
+    clearTimeout(late);
+    if (chats.failure) await this.#showKept();
     void this.#nameUntitled();
+  }
+
+  async #showKept() {
+    const kept = await keptList();
+    if (kept) this.shelves.chats.showKept(kept);
   }
 
   find(id: string): Thread | undefined {

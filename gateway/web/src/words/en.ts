@@ -17,6 +17,7 @@ export const en = {
   ],
   'bar.connecting': 'Connecting again.',
   'bar.update': 'A new version is ready.',
+  'bar.broken': 'A part of this page could not be read.',
   'bar.reload': 'Reload',
   'bar.closed': 'The connection was closed ({code}). Reload the page.',
 
@@ -153,6 +154,9 @@ export const en = {
   'jump.missing': 'The message that was found is no more in this chat.',
 
   'export.name': 'chat',
+
+  'kept.since': 'As it was {when}',
+  'kept.none': 'This chat is not kept on this device. It opens when the server can be reached.',
 
   'chat.agent': 'Chief of Staff',
   'chat.you': 'You',

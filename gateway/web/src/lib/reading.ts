@@ -1,0 +1,129 @@
+// What can be read without a network: the list of chats, and the newest ones with their last messages. Kept in this
+// browser for the one who is signed in and the profile that is open, read anew when a chat has changed, and no more.
+import { answer, api, Problem, type Schemas } from './api';
+import { forget, forgetOthers, keep, kept, keysKept } from './keep';
+import { session } from './session.svelte';
+import type { Thread } from './shelf.svelte';
+
+/** Chats in the list that is kept. */
+const LISTED = 50;
+/** Of these, the newest with their messages. */
+const CHATS = 20;
+const MESSAGES = 60;
+/** Messages that are read where the rest is kept already. */
+const NEWS = 12;
+/** Letters of a chat, as JSON; of the result of one tool. */
+const CHAT_CHARS = 400_000;
+const RESULT_CHARS = 8_000;
+
+type Read = Schemas['MessageView'];
+
+interface List {
+  items: Thread[];
+  /** Up to which event each chat is kept. */
+  seqs: Record<string, number>;
+}
+
+const SEEN = 'adjutant.seen';
+const prefix = () => `${session.scope}/`;
+
+/** The server was there at this moment: what is kept was right then. */
+export function sawServer() {
+  localStorage.setItem(SEEN, new Date().toISOString());
+}
+
+export const lastSeen = () => localStorage.getItem(SEEN) ?? new Date().toISOString();
+
+/** What belongs to somebody else, or to another profile, is not kept beside. */
+export async function beginReading() {
+  await forgetOthers('chats', prefix());
+  await forgetOthers('talks', prefix());
+}
+
+export async function keptList(): Promise<Thread[] | null> {
+  return (await kept<List>('chats', prefix()).catch(() => undefined))?.items ?? null;
+}
+
+export async function keptTalk(id: string): Promise<Read[] | null> {
+  return (await kept<Read[]>('talks', `${prefix()}${id}`).catch(() => undefined)) ?? null;
+}
+
+let wanted: readonly Thread[] = [];
+let isGoing = false;
+
+/** Keeps these readable, newest first, in quiet moments. A chat in which something is being written waits for its end. */
+export function keepReadable(threads: readonly Thread[], isBusy: (id: string) => boolean) {
+  wanted = threads;
+  if (isGoing) return;
+  isGoing = true;
+  void work(isBusy)
+    // No room, no network: what is there stays, and the next change tries again.
+    .catch(() => {})
+    .finally(() => (isGoing = false));
+}
+
+const quiet = () =>
+  new Promise<void>((resolve) =>
+    'requestIdleCallback' in globalThis ? requestIdleCallback(() => resolve()) : setTimeout(resolve, 200),
+  );
+
+async function work(isBusy: (id: string) => boolean) {
+  await quiet();
+  const seqs = (await kept<List>('chats', prefix()))?.seqs ?? {};
+  const write = () => keep('chats', prefix(), { items: wanted.slice(0, LISTED), seqs } satisfies List);
+  const missing = new Set<string>();
+  const next = () =>
+    wanted.slice(0, CHATS).find(({ id, lastSeq }) => seqs[id] !== lastSeq && !isBusy(id) && !missing.has(id));
+  await write();
+  for (let thread = next(); thread; thread = next()) {
+    await quiet();
+    const { id, lastSeq } = thread;
+    try {
+      await keep('talks', `${prefix()}${id}`, bounded(await newest(id)));
+      seqs[id] = lastSeq;
+    } catch (error) {
+      if (!(error instanceof Problem && error.status === 404)) throw error;
+      missing.add(id);
+    }
+  }
+  const here = new Set(wanted.slice(0, CHATS).map(({ id }) => prefix() + id));
+  for (const key of await keysKept('talks')) {
+    if (here.has(key)) continue;
+    await forget('talks', key);
+    delete seqs[key.slice(prefix().length)];
+  }
+  await write();
+}
+
+/** The end of a chat. What stands before a message never changes: only what is new is read. */
+async function newest(id: string): Promise<Read[]> {
+  const before = (await keptTalk(id)) ?? [];
+  if (before.length > 0) {
+    const page = await read(id, NEWS);
+    const at = before.findIndex((message) => message.id === page.items[0]?.id);
+    if (!page.next || at >= 0) return [...before.slice(0, Math.max(0, at)), ...page.items].slice(-MESSAGES);
+  }
+  return (await read(id, MESSAGES)).items;
+}
+
+function read(id: string, limit: number) {
+  return answer(api.GET('/api/threads/{id}/messages', { params: { path: { id }, query: { branch: 'head', limit } } }));
+}
+
+/** As much of the end as there is room for. */
+function bounded(items: Read[]): Read[] {
+  const kept: Read[] = [];
+  let chars = 0;
+  for (const item of items.toReversed()) {
+    const short = { ...item, content: item.content.map(shortened) };
+    chars += JSON.stringify(short).length;
+    if (chars > CHAT_CHARS && kept.length > 0) break;
+    kept.unshift(short);
+  }
+  return kept;
+}
+
+function shortened(part: Schemas['Part']): Schemas['Part'] {
+  if (part.type !== 'tool_result' || part.content.length <= RESULT_CHARS) return part;
+  return { ...part, content: part.content.slice(0, RESULT_CHARS), truncated: true };
+}
