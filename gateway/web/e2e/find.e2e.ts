@@ -41,7 +41,11 @@ describe.each(sizes)('on a %s', (size) => {
     const { context, page, faults } = await visit(browser, { size });
     const rest = await Rest.fresh();
     const id = await rest.ask('echo the zebra crossed first');
-    for (let turn = 0; turn < 24; turn += 1) await rest.ask(`echo filler ${turn} ${'words '.repeat(60)}`, id);
+    for (let part = 0; part < 2; part += 1)
+      await rest.steps(
+        Array.from({ length: 15 }, (_, at) => `filler ${at} ${'words '.repeat(60)}`),
+        id,
+      );
     await page.goto('/chat');
     await page.getByRole('link', { name: 'Find in all chats' }).click();
     const field = page.getByRole('searchbox', { name: 'Search all messages' });

@@ -26,9 +26,9 @@ export class Rest {
 
   /** A new profile. */
   static async made(name: string, displayName: string): Promise<Rest> {
-    const rest = new Rest(name, ALL_KEY);
-    await rest.send('PUT', `/api/profiles/${name}`, { displayName });
-    return rest;
+    // Asked in the profile that there is.
+    await new Rest('personal', ALL_KEY).send('PUT', `/api/profiles/${name}`, { displayName });
+    return new Rest(name, ALL_KEY);
   }
 
   async send(method: string, path: string, body?: unknown): Promise<Response> {
@@ -56,6 +56,12 @@ export class Rest {
     const { threadId, state } = (await (await this.send('POST', '/api/v1/ask', body)).json()) as Record<string, string>;
     expect(state).toBe('done');
     return threadId ?? '';
+  }
+
+  /** A run of so many steps, each a text and a call: two messages a step. */
+  async steps(texts: string[], thread?: string): Promise<string> {
+    const call = (key: string) => ({ call: 'effects__look', args: { key } });
+    return this.ask(`play ${JSON.stringify(texts.map((text, at) => [text, call(`step ${at}`)]))}`, thread);
   }
 
   /** Begins so many chats at once, and waits until all have their answer and their title. */

@@ -2,8 +2,16 @@
 // focus goes when a page is new.
 import { tick } from 'svelte';
 
-/** How far what was scrolled: the window under '', the rest by its `data-place`. */
-type Place = Record<string, number>;
+/** How far something was scrolled, and, where it holds messages, which of them stood how far below its edge: their heights
+ * are known only when they were seen. */
+interface Spot {
+  top: number;
+  id?: string;
+  below?: number;
+}
+
+/** What was scrolled: the window under '', the rest by its `data-place`. */
+type Place = Record<string, Spot>;
 
 const KEPT = 'adjutant.places';
 /** Entries of the history that are remembered. */
@@ -37,11 +45,20 @@ export function entry(name: string | undefined): string {
   return current;
 }
 
+function spotOf(scroller: Element): Spot {
+  const edge = scroller.getBoundingClientRect().top;
+  for (const message of scroller.querySelectorAll('article[id]')) {
+    const { top, bottom } = message.getBoundingClientRect();
+    if (bottom > edge) return { top: scroller.scrollTop, id: message.id, below: top - edge };
+  }
+  return { top: scroller.scrollTop };
+}
+
 /** Remembers how the page stands that is shown now. */
 export function leave() {
   stop();
   const place: Place = {};
-  for (const [name, element] of scrollers()) if (element.scrollTop !== 0) place[name] = element.scrollTop;
+  for (const [name, element] of scrollers()) if (element.scrollTop !== 0) place[name] = spotOf(element);
   places.delete(current);
   places.set(current, place);
   for (const oldest of [...places.keys()].slice(0, Math.max(0, places.size - MOST))) places.delete(oldest);
@@ -56,28 +73,32 @@ addEventListener('pagehide', () => {
 export function restore() {
   const place = places.get(current);
   if (!place || Object.keys(place).length === 0) return;
+  const begun = performance.now();
+  const moves = new AbortController();
+  let frame = 0;
   const put = () => {
     for (const [name, element] of scrollers()) {
-      const top = place[name];
-      if (top !== undefined && Math.abs(element.scrollTop - top) > 1) element.scrollTop = top;
+      const spot = place[name];
+      if (spot) putTo(element, spot);
     }
+    if (performance.now() - begun < SETTLED) frame = requestAnimationFrame(put);
+    else stop();
   };
-  const changes = new MutationObserver(put);
-  const sizes = new ResizeObserver(put);
-  const moves = new AbortController();
-  const timer = setTimeout(() => stop(), SETTLED);
   stop = () => {
-    clearTimeout(timer);
-    changes.disconnect();
-    sizes.disconnect();
+    cancelAnimationFrame(frame);
     moves.abort();
     stop = () => {};
   };
-  changes.observe(document.body, { childList: true, subtree: true });
-  sizes.observe(document.body);
   for (const move of ['wheel', 'touchmove', 'pointerdown', 'keydown'])
     addEventListener(move, () => stop(), { passive: true, signal: moves.signal });
   put();
+}
+
+function putTo(scroller: Element, { top, id, below }: Spot) {
+  const message = id === undefined ? null : document.getElementById(id);
+  const edge = scroller.getBoundingClientRect().top;
+  const off = message ? message.getBoundingClientRect().top - edge - (below ?? 0) : top - scroller.scrollTop;
+  if (Math.abs(off) >= 1) scroller.scrollTop += off;
 }
 
 /** A page that was gone to has the focus, at its heading, unless it took it itself: a field to write in. */

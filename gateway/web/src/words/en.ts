@@ -323,7 +323,7 @@ export const en = {
 
   'gauge.label': 'Context used',
   'gauge.tokens': 'Tokens of context used',
-  'gauge.spent': 'spent',
+  'gauge.spent': 'Spent',
   'gauge.title': 'This chat',
   'gauge.now': 'Context',
   'gauge.of': '{used} of {window} tokens ({share})',
