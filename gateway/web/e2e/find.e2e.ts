@@ -38,8 +38,8 @@ async function isInView(page: Page, selector: string): Promise<boolean> {
 
 describe.each(sizes)('on a %s', (size) => {
   it('search finds words, and a hit opens its chat at the message', async () => {
-    const { context, page, faults } = await visit(browser, { size });
-    const rest = await Rest.fresh();
+    const rest = await Rest.person();
+    const { context, page, faults } = await visit(browser, { size, key: rest.key });
     const id = await rest.ask('echo the zebra crossed first');
     for (let part = 0; part < 2; part += 1)
       await rest.steps(
@@ -82,8 +82,8 @@ describe.each(sizes)('on a %s', (size) => {
   });
 
   it('a hit on another branch shows that branch', async () => {
-    const { context, page, faults } = await visit(browser, { size });
-    const rest = await Rest.fresh();
+    const rest = await Rest.person();
+    const { context, page, faults } = await visit(browser, { size, key: rest.key });
     const id = await rest.ask('echo hello there');
     type Messages = { items: { id: string; role: string; content: { text?: string }[] }[] };
     await rest.ask('echo the giraffe stays', id);
@@ -113,8 +113,8 @@ describe.each(sizes)('on a %s', (size) => {
   });
 
   it('search reads on, says what it did not find, and when it failed', async () => {
-    const { context, page, faults } = await visit(browser, { size });
-    const rest = await Rest.fresh();
+    const rest = await Rest.person();
+    const { context, page, faults } = await visit(browser, { size, key: rest.key });
     await rest.chats(Array.from({ length: 20 }, (_, at) => `echo the parrot says &amp; and 1 < 2, number ${at}`));
     await page.goto('/chat/search?q=parrot');
     await page.getByText('The newest 30 messages').waitFor();
@@ -145,8 +145,8 @@ describe.each(sizes)('on a %s', (size) => {
   });
 
   it('a chat is called as it begins, and then by its title', async () => {
-    const { context, page, faults } = await visit(browser, { size });
-    await Rest.fresh();
+    const rest = await Rest.person();
+    const { context, page, faults } = await visit(browser, { size, key: rest.key });
     await page.goto('/chat/new');
     await say(page, 'hold the train for me, please');
     await page.waitForURL(CHAT);
@@ -167,8 +167,8 @@ describe.each(sizes)('on a %s', (size) => {
   });
 
   it('a chat is renamed in its place, pinned and archived, and each stays', async () => {
-    const { context, page, faults } = await visit(browser, { size });
-    const rest = await Rest.fresh();
+    const rest = await Rest.person();
+    const { context, page, faults } = await visit(browser, { size, key: rest.key });
     await rest.chats(['echo apples are red', 'echo bananas are yellow', 'echo cherries are small']);
     await page.goto('/chat');
     await menuOf(page, 'About echo apples are red');
@@ -241,8 +241,8 @@ describe.each(sizes)('on a %s', (size) => {
   });
 
   it('a deleted chat comes back, from the notice and from the list of deleted ones', async () => {
-    const { context, page, faults } = await visit(browser, { size });
-    const rest = await Rest.fresh();
+    const rest = await Rest.person();
+    const { context, page, faults } = await visit(browser, { size, key: rest.key });
     // Those that were deleted in earlier journeys are listed, too: this one has a name of its own.
     const [said, dropped] = [`echo drop ${size} one here`, `About echo drop ${size} one`];
     const [first = '', second = ''] = await rest.chats(['echo keep this one here', said]);
@@ -295,8 +295,8 @@ describe.each(sizes)('on a %s', (size) => {
   });
 
   it('many chats are selected, archived or deleted, and taken back', async () => {
-    const { context, page, faults } = await visit(browser, { size });
-    const rest = await Rest.fresh();
+    const rest = await Rest.person();
+    const { context, page, faults } = await visit(browser, { size, key: rest.key });
     const ids = await rest.chats([
       'echo one of the chats',
       'echo two of the chats',
@@ -344,8 +344,8 @@ describe.each(sizes)('on a %s', (size) => {
   });
 
   it('a long list is read as one scrolls, and what is pinned stands on top', async () => {
-    const { context, page, faults } = await visit(browser, { size });
-    const rest = await Rest.fresh();
+    const rest = await Rest.person();
+    const { context, page, faults } = await visit(browser, { size, key: rest.key });
     const [oldest] = await rest.chats(['echo oldest of all']);
     for (let ten = 0; ten < 6; ten += 1)
       await Promise.all(Array.from({ length: 10 }, (_, at) => rest.ask(`echo chat ${ten * 10 + at}`)));

@@ -27,8 +27,8 @@ async function active(page: Page, field: ReturnType<typeof composer>): Promise<s
 
 describe.each(sizes)('on a %s', (size) => {
   it('the palette filters, and arrows, Tab, Enter and Escape do what they do elsewhere', async () => {
-    const { context, page, faults } = await visit(browser, { size });
-    const rest = await Rest.fresh();
+    const rest = await Rest.person();
+    const { context, page, faults } = await visit(browser, { size, key: rest.key });
     const id = await rest.ask('echo the palette is open');
     await page.goto(`/chat/${id}`);
     await answered(page, 'the palette is open');
@@ -81,8 +81,8 @@ describe.each(sizes)('on a %s', (size) => {
 
 describe('every command', () => {
   it('does what it says, and is offered where it can be done', async () => {
-    const { context, page, faults } = await visit(browser);
-    const rest = await Rest.fresh();
+    const rest = await Rest.person();
+    const { context, page, faults } = await visit(browser, { key: rest.key });
     const id = await rest.ask('echo commands are all here');
     const run = async (text: string) => {
       await composer(page).fill('');
@@ -167,8 +167,8 @@ describe('every command', () => {
 
 describe.each(sizes)('the command box on a %s', (size) => {
   it('finds chats, settings, commands and messages, by the keyboard alone', async () => {
-    const { context, page, faults } = await visit(browser, { size });
-    const rest = await Rest.fresh();
+    const rest = await Rest.person();
+    const { context, page, faults } = await visit(browser, { size, key: rest.key });
     const [older = ''] = await rest.chats(['echo older walrus in here']);
     const [newer = ''] = await rest.chats(['echo newer matter at hand']);
     await page.goto('/');
@@ -232,8 +232,8 @@ describe.each(sizes)('the command box on a %s', (size) => {
 
 describe('the keys of the page', () => {
   it('are on a sheet, and each does what the sheet says', async () => {
-    const { context, page, faults } = await visit(browser);
-    await Rest.fresh();
+    const rest = await Rest.person();
+    const { context, page, faults } = await visit(browser, { key: rest.key });
     await page.goto('/');
     await page.locator('#main').waitFor();
     await page.keyboard.press('Control+/');

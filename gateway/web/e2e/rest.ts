@@ -1,41 +1,35 @@
 // What stands when a journey begins, made by REST.
 import { expect } from 'vitest';
-import { KEY, URL_OF } from './support';
-
-/** A key that opens every profile. */
-export const ALL_KEY = process.env['ADJUTANT_E2E_ALL_KEY'] ?? KEY;
+import { control, URL_OF } from './support';
 
 export class Rest {
+  readonly name: string;
+  readonly key: string;
   readonly profile: string;
-  readonly #key: string;
 
-  private constructor(profile: string, key: string) {
+  private constructor(name: string, key: string, profile: string) {
+    this.name = name;
+    this.key = key;
     this.profile = profile;
-    this.#key = key;
   }
 
-  /** Without any chat, so that those of other journeys are in no list. */
-  static async fresh(): Promise<Rest> {
-    const rest = new Rest('personal', KEY);
-    for (;;) {
-      const { items } = await rest.read<{ items: { id: string }[] }>('/api/threads?archived=all&limit=100');
-      if (items.length === 0) return rest;
-      await Promise.all(items.map(({ id }) => rest.send('DELETE', `/api/threads/${id}`)));
-    }
+  /** A person of the journey's own, so that no other journey's chats are in their lists. */
+  static async person(): Promise<Rest> {
+    const name = `p${crypto.randomUUID().slice(0, 8)}`;
+    return new Rest(name, await control(`person/${name}?pays=true`), 'personal');
   }
 
-  /** A new profile. */
-  static async made(name: string, displayName: string): Promise<Rest> {
-    // Asked in the profile that there is.
-    await new Rest('personal', ALL_KEY).send('PUT', `/api/profiles/${name}`, { displayName });
-    return new Rest(name, ALL_KEY);
+  /** The same person in a further profile. */
+  async further(profile: string, displayName: string): Promise<Rest> {
+    await this.send('PUT', `/api/profiles/${profile}`, { displayName });
+    return new Rest(this.name, this.key, profile);
   }
 
   async send(method: string, path: string, body?: unknown): Promise<Response> {
     const answer = await fetch(new URL(path, URL_OF), {
       method,
       headers: {
-        'X-API-Key': this.#key,
+        'X-API-Key': this.key,
         'X-Profile': this.profile,
         Accept: 'application/json',
         ...(body !== undefined && { 'Content-Type': 'application/json' }),

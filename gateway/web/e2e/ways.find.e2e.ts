@@ -3,21 +3,8 @@
 import { readFileSync } from 'node:fs';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ALL_KEY, Rest } from './rest';
-import {
-  answered,
-  broken,
-  composer,
-  fits,
-  launch,
-  PATIENCE,
-  picture,
-  say,
-  SIZES,
-  URL_OF,
-  visit,
-  type Size,
-} from './support';
+import { Rest } from './rest';
+import { answered, broken, composer, fits, launch, PATIENCE, picture, say, SIZES, visit, type Size } from './support';
 
 let browser: Browser;
 beforeAll(async () => {
@@ -45,8 +32,8 @@ async function fileOf(page: Page, word: string): Promise<{ name: string; text: s
 
 describe.each(sizes)('on a %s', (size) => {
   it('the gauge says how full the context is and what the chat cost, and follows each run', async () => {
-    const { context, page, faults } = await visit(browser, { size });
-    await Rest.fresh();
+    const rest = await Rest.person();
+    const { context, page, faults } = await visit(browser, { size, key: rest.key });
     await page.goto('/chat/new');
     await composer(page).waitFor();
     expect(await page.locator('.gauge').count()).toBe(0);
@@ -100,8 +87,8 @@ describe.each(sizes)('on a %s', (size) => {
   });
 
   it('a model is picked by what it can and costs, answers, and stays with its chat', async () => {
-    const { context, page, faults } = await visit(browser, { size });
-    const rest = await Rest.fresh();
+    const rest = await Rest.person();
+    const { context, page, faults } = await visit(browser, { size, key: rest.key });
     await page.goto('/chat/new');
     const button = page.getByRole('button', { name: /^Model:/ });
     await button.waitFor();
@@ -135,7 +122,9 @@ describe.each(sizes)('on a %s', (size) => {
       const sent = items
         .filter((run) => run.threadId === thread)
         .map((run) => rest.read<{ items: { models: string[] }[] }>(`/api/runs/${run.id}/context`));
-      return (await Promise.all(sent)).map((context) => context.items[0]?.models[0] ?? 'whichever is first');
+      return (await Promise.all(sent)).map(({ items: [first] }) =>
+        first ? (first.models[0] ?? 'whichever is first') : 'nothing was asked',
+      );
     };
     const id = page.url().split('/').at(-1) ?? '';
     await expect.poll(() => models(id), { timeout: PATIENCE }).toEqual(['openai/second']);
@@ -166,8 +155,8 @@ describe.each(sizes)('on a %s', (size) => {
   });
 
   it('a chat is exported whole, as Markdown and as JSON, under a name that is none of its own', async () => {
-    const { context, page, faults } = await visit(browser, { size });
-    const rest = await Rest.fresh();
+    const rest = await Rest.person();
+    const { context, page, faults } = await visit(browser, { size, key: rest.key });
     const id = await rest.ask('echo first of all: *stars* and `ticks`');
     for (let part = 0; part < 3; part += 1)
       await rest.steps(
@@ -202,8 +191,8 @@ describe.each(sizes)('on a %s', (size) => {
   });
 
   it('signing out leaves nothing of the person in this browser, or says why it could not', async () => {
-    const { context, page, faults } = await visit(browser, { size });
-    const rest = await Rest.fresh();
+    const rest = await Rest.person();
+    const { context, page, faults } = await visit(browser, { size, key: rest.key });
     const id = await rest.ask('echo keep this to yourself');
     await page.goto('/settings/appearance');
     await page.getByText('Dark', { exact: true }).click();
@@ -247,7 +236,7 @@ describe.each(sizes)('on a %s', (size) => {
         for (const request of await (await caches.open(name)).keys()) texts.push(request.url);
       return texts.join(' ');
     });
-    for (const trace of ['secret', 'owner', 'personal', 'yourself', id, '/api/']) expect(left).not.toContain(trace);
+    for (const trace of ['secret', rest.name, 'personal', 'yourself', id, '/api/']) expect(left).not.toContain(trace);
     expect((await context.cookies()).filter((cookie) => cookie.value !== '')).toEqual([]);
     // The way back shows nothing either.
     await page.goBack();
@@ -258,17 +247,11 @@ describe.each(sizes)('on a %s', (size) => {
   });
 
   it('a profile shows what is its own, and nothing of the other', async () => {
-    const { context, page, faults } = await visit(browser, { size });
-    const home = await Rest.fresh();
+    const home = await Rest.person();
+    const { context, page, faults } = await visit(browser, { size, key: home.key });
     const homeChat = await home.ask('echo the heron is at home');
-    const suffix = crypto.randomUUID().slice(0, 8);
-    const work = await Rest.made(`work-${suffix}`, `Work & ${suffix}`);
+    const work = await home.further('work', 'Work & more');
     const workChat = await work.ask('echo the pelican is at work');
-    const signed = await context.request.post('/api/session', {
-      headers: { 'X-API-Key': ALL_KEY, Origin: URL_OF },
-      data: { label: 'journey' },
-    });
-    expect(signed.status()).toBe(201);
     await page.goto(`/chat/${homeChat}`);
     await answered(page, 'the heron is at home');
     await composer(page).fill('half a thought at home');
@@ -281,7 +264,7 @@ describe.each(sizes)('on a %s', (size) => {
     await open();
     await picture(page, `profiles-${size}`);
     expect(await broken(page)).toEqual([]);
-    await page.getByRole('button', { name: `Switch to Work & ${suffix}` }).click();
+    await page.getByRole('button', { name: 'Switch to Work & more' }).click();
     await page.waitForURL((url) => url.pathname === '/');
     await page.locator('#main').waitFor();
     await page.getByText('the pelican is').first().waitFor();
@@ -327,8 +310,8 @@ describe.each(sizes)('on a %s', (size) => {
   });
 
   it('every page has its title, the focus comes along, and back leads to the same place', async () => {
-    const { context, page, faults } = await visit(browser, { size });
-    const rest = await Rest.fresh();
+    const rest = await Rest.person();
+    const { context, page, faults } = await visit(browser, { size, key: rest.key });
     const long = await rest.steps(Array.from({ length: 12 }, (_, at) => `part ${at} ${'and more '.repeat(80)}`));
     await Promise.all(Array.from({ length: 30 }, (_, at) => rest.ask(`echo chat number ${at} of many`)));
     await page.goto('/');
@@ -403,8 +386,8 @@ describe.each(sizes)('on a %s', (size) => {
   });
 
   it('an address at which there is nothing says so and leads on', async () => {
-    const { context, page, faults } = await visit(browser, { size });
-    await Rest.fresh();
+    const rest = await Rest.person();
+    const { context, page, faults } = await visit(browser, { size, key: rest.key });
     for (const id of ['11111111-1111-4111-8111-111111111111', 'not-an-id', '%E0%A4%A']) {
       await page.goto(`/chat/${id}`);
       await page.getByRole('heading', { name: 'There is no such chat here' }).waitFor();
@@ -431,8 +414,8 @@ describe.each(sizes)('on a %s', (size) => {
 
 describe('with a mouse', () => {
   it('links open in further tabs, and those of answers never here', async () => {
-    const { context, page, faults } = await visit(browser);
-    const rest = await Rest.fresh();
+    const rest = await Rest.person();
+    const { context, page, faults } = await visit(browser, { key: rest.key });
     const id = await rest.ask('echo in another tab');
     await rest.ask(`play ${JSON.stringify([['See [the site](https://example.org/page) for more.']])}`, id);
     await page.goto('/chat');
@@ -454,8 +437,8 @@ describe('with a mouse', () => {
   });
 
   it('a chat prints as its words on white paper, all of them, and nothing around', async () => {
-    const { context, page, faults } = await visit(browser, { theme: 'dark' });
-    const rest = await Rest.fresh();
+    const rest = await Rest.person();
+    const { context, page, faults } = await visit(browser, { theme: 'dark', key: rest.key });
     const id = await rest.ask('echo on the first page of all');
     for (let part = 0; part < 2; part += 1)
       await rest.steps(

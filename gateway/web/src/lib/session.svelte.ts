@@ -18,6 +18,8 @@ class Session {
   /** The session ended while the page was open: what is written stays where it is. */
   expired = $state(false);
 
+  #tabs = new BroadcastChannel('adjutant.session');
+
   constructor() {
     whenUnauthorized(() => {
       if (this.phase === 'signed-in') this.expired = true;
@@ -42,7 +44,8 @@ class Session {
     const profile = sessionStorage.getItem(PROFILE) ?? localStorage.getItem(PROFILE);
     if (profile) sessionStorage.setItem(PROFILE, profile);
     useProfile(profile);
-    addEventListener('storage', this.#elsewhere);
+    // Signed out in another tab: this one shows nothing of the person any more.
+    this.#tabs.onmessage = () => location.replace('/');
     const last = localStorage.getItem(LAST);
     const asLast = () => {
       if (!last || this.phase !== 'unknown') return;
@@ -86,18 +89,13 @@ class Session {
   }
 
   async #forget() {
+    this.#tabs.postMessage('out');
     try {
       await forgetAll();
     } finally {
       location.replace('/');
     }
   }
-
-  /** Signed out in another tab: this one shows nothing of the person any more. */
-  #elsewhere = ({ key, newValue }: StorageEvent) => {
-    const isOut = (key === LAST || key === null) && newValue === null && this.phase === 'signed-in';
-    if (isOut) location.replace('/');
-  };
 
   /** Everything that a page shows belongs to a profile: so it begins anew. */
   switchTo(profile: string) {
