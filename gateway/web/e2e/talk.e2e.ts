@@ -275,7 +275,7 @@ describe.each(sizes)('on a %s', (size) => {
     await page.getByRole('radio', { name: 'Now' }).check();
     await composer(page).fill('echo joined');
     await act(page, 'Steer this answer').click();
-    await queued.filter({ hasText: 'joined' }).waitFor();
+    await queued.filter({ hasText: 'joined' }).getByText('Joins this answer at its next step').waitFor();
     await control('release');
     await answered(page, 'echo two, better');
     expect(await queued.count()).toBe(0);
