@@ -120,7 +120,7 @@ describe.each(sizes)('on a %s', (size) => {
   it('an edited message keeps its files and its old branch, and Esc leaves it as it is', async () => {
     const { context, page, faults } = await visit(browser, { size });
     await page.goto('/chat/new');
-    await page.locator('.composer input[type=file]').setInputFiles({
+    await page.locator('.composer input[type=file][multiple]').setInputFiles({
       name: 'note.txt',
       mimeType: 'text/plain',
       buffer: Buffer.from('The tea is in the blue tin.'),
