@@ -77,7 +77,7 @@ const order = (page: Page) =>
 
 /** Opens what can be done with a message: by tap or by pointer. */
 async function actionsOf(message: Locator, size: Size) {
-  if (size === 'phone') await message.locator('.b').tap();
+  if (size === 'phone') await message.locator('.b p').last().tap();
   else await message.hover();
 }
 
