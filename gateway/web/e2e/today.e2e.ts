@@ -29,6 +29,10 @@ interface Item {
 
 const runs = async (page: Page) => (await read<{ items: Item[] }>(page, '/api/runs?limit=100')).items;
 
+/** The list of runs shows how a long message begins. */
+const isOf = (said: string | null, text: string) =>
+  said === text || (said?.endsWith('…') === true && text.startsWith(said.slice(0, -1)));
+
 /** Says it in a new chat, and waits until its run stands so. */
 async function begin(page: Page, text: string, state: string): Promise<Item> {
   await page.goto('/chat/new');
@@ -36,7 +40,7 @@ async function begin(page: Page, text: string, state: string): Promise<Item> {
   let found: Item | undefined;
   await expect
     .poll(async () => {
-      found = (await runs(page)).find((run) => run.said && text.startsWith(run.said.replace(/…$/, '')));
+      found = (await runs(page)).find((run) => isOf(run.said, text));
       return found?.state;
     })
     .toBe(state);
