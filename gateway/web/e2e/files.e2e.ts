@@ -372,7 +372,7 @@ describe('by drag and by clipboard', () => {
       { type: 'text/html', data: base64('<td>a cell</td>') },
       picture1,
     ]);
-    expect(await removes(page).count()).toBe(2);
+    expect(await tray(page).getByRole('listitem').count()).toBe(2);
     // The clipboard itself, with more text than a message wants.
     const long = 'All work and no play. '.repeat(500);
     await page.evaluate((letters) => navigator.clipboard.writeText(letters), long);

@@ -47,20 +47,21 @@ async function begin(page: Page, text: string, answer = text): Promise<string> {
 }
 
 /** Ids of the chats that this browser keeps with their messages. */
-async function keptChats(page: Page): Promise<string[]> {
+async function keptChats(page: Page, store = 'talks'): Promise<string[]> {
   return page.evaluate(
-    () =>
+    (name) =>
       new Promise<string[]>((resolve, reject) => {
         const opened = indexedDB.open('adjutant');
         opened.onerror = () => reject(opened.error);
         opened.onsuccess = () => {
-          const keys = opened.result.transaction('talks').objectStore('talks').getAllKeys();
+          const keys = opened.result.transaction(name).objectStore(name).getAllKeys();
           keys.onsuccess = () => {
             opened.result.close();
             resolve(keys.result.map((key) => String(key).split('/').at(-1) ?? ''));
           };
         };
       }),
+    store,
   );
 }
 
@@ -214,9 +215,9 @@ describe('what this browser keeps', () => {
         new Promise<void>((resolve, reject) => {
           const opened = indexedDB.open('adjutant');
           opened.onsuccess = () => {
-            const change = opened.result.transaction('talks', 'readwrite');
+            const change = opened.result.transaction(['chats', 'talks'], 'readwrite');
             for (const scope of ['owner/another', 'owner/personal2', 'anybody/personal', 'zoe/work'])
-              change.objectStore('talks').put([], `${scope}/left-behind`);
+              for (const store of ['chats', 'talks']) change.objectStore(store).put([], `${scope}/left-behind`);
             change.oncomplete = () => {
               opened.result.close();
               resolve();
@@ -227,7 +228,8 @@ describe('what this browser keeps', () => {
     );
     await isKept(page, 'left-behind');
     await page.reload();
-    await expect.poll(() => keptChats(page), { timeout: PATIENCE }).not.toContain('left-behind');
+    for (const store of ['chats', 'talks'])
+      await expect.poll(() => keptChats(page, store), { timeout: PATIENCE }).not.toContain('left-behind');
     await isKept(page, address);
     await context.close();
   });
