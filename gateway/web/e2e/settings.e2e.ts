@@ -573,6 +573,7 @@ describe.each(sizes)('on a %s', (size) => {
     const key = await control(`person/${user}?pays=true`);
     const { context, page, faults } = await visit(browser, { size, key });
     const other = await visit(browser, { key, label: 'other' });
+    await other.page.getByText('Nothing has happened here yet.', { exact: false }).waitFor();
     await run(page, 'echo to be forgotten');
     await open(page, 'data');
     await row(page, 'My data', 'Delete my data').getByRole('button', { name: 'Delete' }).click();
