@@ -1,10 +1,12 @@
 //! Full-text search over one's messages.
 
+use std::collections::HashMap;
+
 use adjutant_core::ids::{MessageId, ThreadId};
 use adjutant_core::limits;
 use adjutant_core::message::{Role, without_nul};
-use adjutant_store::search;
 use adjutant_store::search::{HIT_BEGINS, HIT_ENDS, Hit, Wanted};
+use adjutant_store::{said, search};
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use chrono::{DateTime, Utc};
@@ -25,6 +27,8 @@ pub struct HitView {
     pub thread_id: ThreadId,
     pub message_id: MessageId,
     pub thread_title: Option<String>,
+    /// The beginning of the person's first message on the thread's active branch, 200 characters at most.
+    pub said: Option<String>,
     pub role: Role,
     pub created_at: DateTime<Utc>,
     /// Some of its text, in pieces: plain text, no markup.
@@ -76,10 +80,18 @@ pub(super) async fn search(
     let before = asked.cursor(page::parse_time_cursor)?;
     let wanted = Wanted { words: &q, last_is_prefix: ends_in_a_word(&q), before, limit: asked.limit };
     let owner = user.scope.owner();
-    let found = app.store().scoped(&owner, async |tx| search::messages(tx, &wanted).await).await?;
+    let (found, said) = app
+        .store()
+        .scoped(&owner, async |tx| {
+            let found = search::messages(tx, &wanted).await?;
+            let threads: Vec<ThreadId> = found.iter().map(|hit| hit.thread_id).collect();
+            let said = said::of_threads(tx, &threads).await?;
+            Ok((found, said))
+        })
+        .await?;
     let last = found.last().filter(|_| is_full(found.len(), asked.limit));
     let next = last.map(|last| page::time_cursor(last.created_at, last.message_id));
-    Ok(Json(Page { items: found.into_iter().map(view).collect(), next }))
+    Ok(Json(Page { items: found.into_iter().map(|hit| view(hit, &said)).collect(), next }))
 }
 
 /// Whether the person may still be writing the last word: it is neither finished nor excluded.
@@ -88,8 +100,9 @@ fn ends_in_a_word(q: &str) -> bool {
     last.ends_with(char::is_alphanumeric) && !last.starts_with('-') && q.matches('"').count().is_multiple_of(2)
 }
 
-fn view(hit: Hit) -> HitView {
+fn view(hit: Hit, said: &HashMap<ThreadId, String>) -> HitView {
     HitView {
+        said: said.get(&hit.thread_id).cloned(),
         thread_id: hit.thread_id,
         message_id: hit.message_id,
         thread_title: hit.thread_title,

@@ -6,9 +6,9 @@ use adjutant_core::limits;
 use adjutant_core::scope::Owner;
 use adjutant_store::error::StoreError;
 use adjutant_store::thread_costs::{self, ThreadCosts};
-use adjutant_store::threads;
 use adjutant_store::threads::{Change, Filter, ThreadSummary};
 use adjutant_store::tx::Tx;
+use adjutant_store::{said, threads};
 use axum::Json;
 use axum::extract::{FromRequestParts, Request, State};
 use chrono::{DateTime, Utc};
@@ -29,6 +29,8 @@ use crate::problem::Problem;
 pub struct ThreadView {
     pub id: ThreadId,
     pub title: Option<String>,
+    /// The beginning of the person's first message on the active branch, 200 characters at most.
+    pub said: Option<String>,
     /// The message that the active branch ends with.
     pub head_id: Option<MessageId>,
     /// The number of the newest event.
@@ -248,24 +250,25 @@ pub(super) async fn fork(
     let ForkBody { message_id } = body::json(request, limits::HTTP_BODY_BYTES).await?;
     let (engine, owner) = (app.engine().clone(), user.scope.owner());
     let forked = app.to_the_end("fork", async move { engine.fork_thread(&owner, thread, message_id).await }).await;
-    // Its runs are yet to come.
-    let forked = ThreadView::new(forked.ok_or_else(Problem::internal)??, ThreadCosts::default());
-    Ok((StatusCode::CREATED, Json(forked)))
+    let forked = view(&app, &user.scope.owner(), forked.ok_or_else(Problem::internal)??).await?;
+    Ok((StatusCode::CREATED, forked))
 }
 
 pub(super) fn is_full(length: usize, limit: i64) -> bool {
     usize::try_from(limit).is_ok_and(|limit| length >= limit)
 }
 
-/// With what each of them cost.
+/// With what each of them began with and cost.
 async fn views(tx: &mut Tx, threads: Vec<ThreadSummary>) -> Result<Vec<ThreadView>, StoreError> {
     let ids: Vec<ThreadId> = threads.iter().map(|thread| thread.id).collect();
     let mut costs = thread_costs::of_threads(tx, &ids).await?;
+    let mut said = said::of_threads(tx, &ids).await?;
     Ok(threads
         .into_iter()
         .map(|thread| {
             let costs = costs.remove(&thread.id).unwrap_or_default();
-            ThreadView::new(thread, costs)
+            let said = said.remove(&thread.id);
+            ThreadView::new(thread, said, costs)
         })
         .collect())
 }
@@ -279,10 +282,11 @@ fn one(views: Vec<ThreadView>) -> Result<Json<ThreadView>, Problem> {
 }
 
 impl ThreadView {
-    fn new(thread: ThreadSummary, costs: ThreadCosts) -> Self {
+    fn new(thread: ThreadSummary, said: Option<String>, costs: ThreadCosts) -> Self {
         Self {
             id: thread.id,
             title: thread.title,
+            said,
             head_id: thread.head_id,
             last_seq: thread.last_seq,
             pinned: thread.pinned,

@@ -64,6 +64,7 @@ mod replicas;
 mod rest;
 mod run_limits;
 mod run_list;
+mod said;
 mod search;
 mod sent;
 mod server;

@@ -30,6 +30,7 @@ pub mod questions;
 mod roles;
 pub mod run_list;
 pub mod runs;
+pub mod said;
 pub mod search;
 pub mod sent;
 pub mod steps;

@@ -43,7 +43,7 @@ pub async fn page(
     // Ids grow with time: the primary key is the order.
     let rows = sqlx::query!(
         r#"select r.id, r.thread_id, t.title, r.state, r.agent, r.origin, r.model, r.error_code, r.error_message,
-                  left(message_text(m.content), 200) as said, r.created_at, r.started_at, r.finished_at,
+                  message_said(m.content) as said, r.created_at, r.started_at, r.finished_at,
                   (select count(*) from tool_calls c
                     where c.user_id = $1 and c.profile = $2 and c.run_id = r.id and c.state = 'unknown') as "unknown!"
              from runs r
@@ -75,7 +75,7 @@ pub async fn page(
                 agent: row.agent,
                 origin: row.origin,
                 model: row.model,
-                said: row.said.filter(|said| !said.is_empty()),
+                said: row.said,
                 error: row.error_code.zip(row.error_message),
                 unknown_calls: row.unknown,
                 costs: mine().filter_map(|bill| bill.cost).collect(),

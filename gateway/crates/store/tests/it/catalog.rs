@@ -58,6 +58,7 @@ const HARMLESS: &[&str] = &[
     "app_now()",
     "app_profile()",
     "app_user()",
+    "message_said(jsonb)",
     "message_text(jsonb)",
 ];
 

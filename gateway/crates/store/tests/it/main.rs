@@ -17,5 +17,6 @@ mod keys;
 mod profiles;
 mod queries;
 mod replica;
+mod said;
 mod start;
 mod support;
