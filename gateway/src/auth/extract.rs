@@ -7,8 +7,8 @@ use std::sync::Arc;
 use adjutant_core::profile::PERSONAL;
 use adjutant_core::scope::{Origin, Owner, ProfileName, Role, Scope};
 use axum::extract::FromRequestParts;
-use http::StatusCode;
 use http::request::Parts;
+use http::{HeaderValue, StatusCode};
 
 use crate::app::App;
 use crate::auth::identity::Identity;
@@ -47,6 +47,20 @@ impl FromRequestParts<App> for UserScope {
     }
 }
 
+/// The same right, for an address that stands in a page: a browser that follows it sets no header, so that `?profile=` may
+/// say what `X-Profile` would.
+#[derive(Debug, Clone)]
+pub struct LinkedScope(pub UserScope);
+
+impl FromRequestParts<App> for LinkedScope {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        take_profile(parts);
+        UserScope::from_request_parts(parts, app).await.map(Self)
+    }
+}
+
 /// The right to manage the server: an admin's key.
 #[derive(Debug, Clone)]
 pub struct AdminScope(pub UserScope);
@@ -61,6 +75,16 @@ impl FromRequestParts<App> for AdminScope {
         } else {
             Err(Problem::new(StatusCode::FORBIDDEN, "admin_only", "this needs the key of an admin"))
         }
+    }
+}
+
+/// Puts what `?profile=` names where `X-Profile` stands, beside what is there.
+pub(crate) fn take_profile(parts: &mut Parts) {
+    let query = parts.uri.query().unwrap_or_default();
+    for (_, profile) in url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "profile") {
+        // What no header can hold is no profile either, and is refused as one.
+        let value = HeaderValue::from_str(&profile).unwrap_or(HeaderValue::from_static(""));
+        parts.headers.append(PROFILE_HEADER, value);
     }
 }
 

@@ -3,19 +3,18 @@
 use adjutant_core::scope::Origin;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::HeaderValue;
-use http::request::Parts;
 use hyper_util::rt::TokioIo;
 
 use super::handshake;
 use super::link::{Close, Link};
 use super::session::Session;
 use crate::app::App;
+use crate::auth::extract;
 use crate::auth::socket::identify_upgrade;
 
 pub async fn upgrade(State(app): State<App>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
-    take_profile(&mut parts);
+    extract::take_profile(&mut parts);
     let user = match identify_upgrade(&app, &parts).await {
         Ok(user) => user.with_origin(Origin::WebSocket),
         Err(problem) => return problem.into_response(),
@@ -45,14 +44,4 @@ pub async fn upgrade(State(app): State<App>, request: Request) -> Response {
         }
     });
     response
-}
-
-/// Browsers can set no header on an upgrade: `?profile=` stands for `X-Profile`.
-fn take_profile(parts: &mut Parts) {
-    let query = parts.uri.query().unwrap_or_default();
-    for (_, profile) in url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "profile") {
-        // What no header can hold is no profile either, and is refused as one.
-        let value = HeaderValue::from_str(&profile).unwrap_or(HeaderValue::from_static(""));
-        parts.headers.append("x-profile", value);
-    }
 }

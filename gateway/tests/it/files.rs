@@ -120,3 +120,59 @@ async fn the_file_of_another_user_or_profile_is_no_file_of_a_message() {
         }
     }
 }
+
+/// Status and code of what a link answers to a key, or to the cookie of its session.
+async fn follow(house: &House, as_who: (&str, &str), link: &str) -> (u16, String) {
+    let (name, value) = as_who;
+    let response = house.server.request("GET", link).header(name, value).send().await.unwrap();
+    let status = response.status().as_u16();
+    let body = response.bytes().await.unwrap();
+    let problem: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    if status == 200 {
+        assert_eq!(body, PNG, "{link}");
+    }
+    (status, problem["code"].as_str().unwrap_or_default().to_owned())
+}
+
+#[tokio::test]
+async fn a_link_to_a_file_names_its_profile_as_the_header_would() {
+    let house = House::new(echo).await;
+    let any = house.server.key("anna", "*", Role::Personal).await.secret;
+    let one = house.server.key("anna", "work", Role::Personal).await.secret;
+    let ben = house.server.key("ben", "work", Role::Personal).await.secret;
+    let id = upload(&house, &one, "cat.png", PNG).await.body["id"].as_str().unwrap().to_owned();
+    let signed_in = house.server.request("POST", "/api/session").header("x-api-key", &any).send().await.unwrap();
+    let cookie = signed_in.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+
+    let content = format!("/api/files/{id}/content");
+    let (key, session) = (("x-api-key", any.as_str()), ("cookie", cookie.as_str()));
+    let own = ("x-api-key", one.as_str());
+    let found = || (200, String::new());
+    let refused = |status: u16, code: &str| (status, code.to_owned());
+    for who in [key, session] {
+        assert_eq!(follow(&house, who, &format!("{content}?profile=work")).await, found());
+        assert_eq!(follow(&house, who, &format!("{content}?size=1&profile=work")).await, found());
+        for (query, status, code) in [
+            ("", 404, "not_found"),
+            ("?profile=personal", 404, "not_found"),
+            ("?profile=elsewhere", 404, "unknown_profile"),
+            ("?profile=", 400, "invalid_profile"),
+            ("?profile=%00", 400, "invalid_profile"),
+            ("?profile=work&profile=work", 400, "invalid_profile"),
+        ] {
+            assert_eq!(follow(&house, who, &format!("{content}{query}")).await, refused(status, code), "{query}");
+        }
+        // What is not a link of a page takes the header alone.
+        let known = follow(&house, who, &format!("/api/files/{id}?profile=work")).await;
+        assert_eq!(known, refused(404, "not_found"));
+    }
+    // A link says no more than the header: to a key for one profile, to a header that is there, to somebody else.
+    assert_eq!(follow(&house, own, &format!("{content}?profile=work")).await, found());
+    assert_eq!(follow(&house, own, &format!("{content}?profile=personal")).await, refused(403, "profile_not_allowed"));
+    let both = house.server.request("GET", &format!("{content}?profile=work")).bearer_auth(&any);
+    answer(both.header("x-profile", "work")).await.is_problem(400, "invalid_profile", "it is said twice");
+    for link in [format!("{content}?profile=work"), format!("/api/files/{}/content?profile=work", FileId::new())] {
+        assert_eq!(follow(&house, ("x-api-key", &ben), &link).await, refused(404, "not_found"), "{link}");
+    }
+    assert_eq!(follow(&house, ("x-api-key", "wrong"), &format!("{content}?profile=work")).await.0, 401);
+}

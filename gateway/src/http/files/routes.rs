@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 
 use super::{kind, name, upload};
 use crate::app::App;
-use crate::auth::extract::UserScope;
+use crate::auth::extract::{LinkedScope, UserScope};
 use crate::http::path::Id;
 use crate::problem::Problem;
 
@@ -105,12 +105,15 @@ pub(in crate::http) async fn get(
 #[utoipa::path(
     get,
     path = "/api/files/{id}/content",
-    params(("id" = FileId, Path)),
+    params(
+        ("id" = FileId, Path),
+        ("profile" = Option<String>, Query, description = "stands for `X-Profile`, which no link can send")
+    ),
     responses((status = 200, description = "its bytes", content_type = "*/*"))
 )]
 pub(in crate::http) async fn content(
     State(app): State<App>,
-    user: UserScope,
+    LinkedScope(user): LinkedScope,
     Id(file): Id<FileId>,
 ) -> Result<Response, Problem> {
     let owner = user.scope.owner();
