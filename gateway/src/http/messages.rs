@@ -41,6 +41,16 @@ pub struct MessageView {
     pub seq: i64,
     /// The model's stream was cut or cancelled: the text is what had arrived.
     pub partial: bool,
+    /// The model that wrote an answer, as `provider/model`; null for other roles, and where the answer was cut off.
+    pub model: Option<String>,
+    /// Of a tool's result: milliseconds from the start of the call to its end, absent where nothing was started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub took_ms: Option<u64>,
+    /// Of an answer: milliseconds from the first thought to the first word, absent where nothing was thought.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub thought_ms: Option<u64>,
     pub created_at: DateTime<Utc>,
 }
 
@@ -249,6 +259,9 @@ fn view(message: Message, sibling_ids: Vec<MessageId>) -> MessageView {
         content: message.parts,
         seq: message.seq,
         partial: message.partial,
+        model: message.made.model,
+        took_ms: message.made.took_ms,
+        thought_ms: message.made.thought_ms,
         created_at: message.created_at,
     }
 }

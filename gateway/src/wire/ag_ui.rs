@@ -53,7 +53,7 @@ pub enum AgUi<'a> {
         message_id: MessageId,
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(nullable = false)]
-        metadata: Option<EndMetadata>,
+        metadata: Option<EndMetadata<'a>>,
     },
     #[serde(rename_all = "camelCase")]
     ReasoningStart {
@@ -121,17 +121,27 @@ impl Serialize for ReasoningId {
     }
 }
 
-/// The message is not whole: the model's stream was cut or cancelled.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
-pub struct EndMetadata {
+pub struct EndMetadata<'a> {
+    /// The message is not whole: the model's stream was cut or cancelled.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
+    /// The model that wrote it, as `provider/model`; absent where it was cut off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub model: Option<&'a str>,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct ResultMetadata {
     pub outcome: OutcomeKind,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
+    /// From the start of the call to its end; absent where nothing was started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub took_ms: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]

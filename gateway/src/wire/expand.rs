@@ -221,7 +221,9 @@ fn answer<'a>(message: &'a Message, has: Has, out: &mut Vec<AgUi<'a>>) {
             out.push(AgUi::TextMessageStart { message_id, role: "assistant" });
             out.push(AgUi::TextMessageContent { message_id, delta: Cow::Owned(text) });
         }
-        let metadata = message.partial.then_some(EndMetadata { partial: true });
+        let model = message.made.model.as_deref();
+        let metadata =
+            Some(EndMetadata { partial: message.partial, model }).filter(|end| end.partial || model.is_some());
         out.push(AgUi::TextMessageEnd { message_id, metadata });
     }
     thinking(message_id, behind, out);
@@ -246,7 +248,8 @@ fn thinking(message: MessageId, text: Option<String>, out: &mut Vec<AgUi<'_>>) {
 fn results<'a>(message: &'a Message, out: &mut Vec<AgUi<'a>>) {
     for part in &message.parts {
         if let Part::ToolResult(result) = part {
-            let metadata = ResultMetadata { outcome: result.outcome, truncated: result.truncated };
+            let took_ms = message.made.took_ms;
+            let metadata = ResultMetadata { outcome: result.outcome, truncated: result.truncated, took_ms };
             let content = result.content.as_str();
             let (message_id, tool_call_id) = (message.id, result.call_id);
             out.push(AgUi::ToolCallResult { message_id, tool_call_id, content, metadata });

@@ -39,6 +39,7 @@ mod luck_input;
 mod luck_model;
 mod luck_signals;
 mod luck_tools;
+mod made;
 mod matrix;
 mod model_list;
 mod model_tests;

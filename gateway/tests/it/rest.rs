@@ -112,7 +112,7 @@ async fn messages_have_their_fields_and_pages_lead_back_to_the_first() {
         json!({
             "id": first.message_id, "clientMessageId": "client-one", "threadId": thread, "parentId": null,
             "siblingIds": [first.message_id], "runId": first.run_id, "role": "user", "content": [{"type": "text", "text": "one"}], "seq": first.seq,
-            "partial": false, "createdAt": items[0]["createdAt"],
+            "partial": false, "model": null, "createdAt": items[0]["createdAt"],
         })
     );
     for pair in items.windows(2) {

@@ -64,7 +64,11 @@ async fn a_message_is_acknowledged_and_answered_event_by_event() {
         event(none.clone(), json!(0), piece("Grüß ")),
         event(none.clone(), json!(5), piece("dich 🐈")),
         event(none.clone(), json!(12), piece(", du.")),
-        event(json!(2), none.clone(), json!({"type": "TEXT_MESSAGE_END", "messageId": "#3"})),
+        event(
+            json!(2),
+            none.clone(),
+            json!({"type": "TEXT_MESSAGE_END", "messageId": "#3", "metadata": {"model": "openai/scripted"}}),
+        ),
         event(
             json!(3),
             none,

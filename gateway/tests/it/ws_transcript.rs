@@ -51,7 +51,7 @@ impl Transcript {
             "TEXT_MESSAGE_END" => {
                 let message = self.entry(text(&event["messageId"]));
                 message["done"] = json!(true);
-                message["partial"] = event["metadata"]["partial"].clone();
+                message["end"] = event["metadata"].clone();
             }
             "TOOL_CALL_START" => {
                 let message = self.message(text(&event["parentMessageId"]), run);
@@ -67,6 +67,9 @@ impl Transcript {
             "TOOL_CALL_RESULT" => {
                 let message = self.message(text(&event["messageId"]), run);
                 message["result"] = without(event, &["type", "messageId"]);
+                // No two runs take equally long.
+                let took = &mut message["result"]["metadata"]["tookMs"];
+                *took = json!(took.is_u64());
             }
             "CUSTOM" => self.custom(event, run),
             other => panic!("an event of type {other}"),

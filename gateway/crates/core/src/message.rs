@@ -176,6 +176,18 @@ pub struct Message {
     pub created_at: DateTime<Utc>,
     /// The model's stream was cut or cancelled: the text is what had arrived.
     pub partial: bool,
+    pub made: Made,
+}
+
+/// How a message was made, as far as it is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Made {
+    /// The model that wrote the answer, as `provider/model`.
+    pub model: Option<String>,
+    /// From the start of a tool's call to its end. `None`: nothing was started.
+    pub took_ms: Option<u64>,
+    /// From the first thought to the first word of the answer.
+    pub thought_ms: Option<u64>,
 }
 
 impl Message {

@@ -174,7 +174,8 @@ pages! {
     messages(after => after.first, after.second; row => by_ids(row.thread_id, row.id))
     r#"select thread_id, id, json_build_object('type', 'message', 'profile', profile, 'threadId', thread_id, 'id', id,
               'parentId', parent_id, 'runId', run_id, 'role', role, 'content', content, 'clientMessageId',
-              client_message_id, 'seq', seq, 'partial', partial, 'createdAt', created_at)::text as "line!"
+              client_message_id, 'seq', seq, 'partial', partial, 'model', model, 'tookMs', took_ms, 'thoughtMs', thought_ms,
+              'createdAt', created_at)::text as "line!"
          from messages where user_id = $1 and profile = $2 and (thread_id, id) > ($4, $5)
         order by thread_id, id limit $3"#
 

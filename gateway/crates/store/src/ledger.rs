@@ -139,19 +139,22 @@ pub async fn ask(tx: &mut Tx, call: ToolCallId) -> Result<(), StoreError> {
     Ok(())
 }
 
-pub async fn settle(tx: &mut Tx, call: ToolCallId, outcome: OutcomeKind) -> Result<(), StoreError> {
+/// The end of a call that has none yet. Returns how many milliseconds it took; `None`: it was never started.
+pub async fn settle(tx: &mut Tx, call: ToolCallId, outcome: OutcomeKind) -> Result<Option<u64>, StoreError> {
     let owner = tx.owner().clone();
-    sqlx::query!(
+    let took = sqlx::query_scalar!(
         "update tool_calls set state = $4, finished_at = app_now()
-          where user_id = $1 and profile = $2 and id = $3 and state in ('planned', 'asking', 'started')",
+          where user_id = $1 and profile = $2 and id = $3 and state in ('planned', 'asking', 'started')
+         returning case when started_at is not null
+                   then greatest(0, extract(epoch from finished_at - started_at) * 1000)::bigint end",
         owner.user.as_str(),
         owner.profile.as_str(),
         call.as_uuid(),
         outcome.as_str(),
     )
-    .execute(tx.conn())
+    .fetch_optional(tx.conn())
     .await?;
-    Ok(())
+    Ok(took.flatten().map(i64::unsigned_abs))
 }
 
 /// All tool calls of a run, in the order in which the model asked.

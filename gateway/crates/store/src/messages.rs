@@ -1,13 +1,14 @@
 //! Messages: appended, never rewritten. Reads are bounded: a branch's tail, or a page.
 
 use adjutant_core::ids::{MessageId, RunId, ThreadId};
-use adjutant_core::message::{Message, Part, Role};
+use adjutant_core::message::{Made, Message, Part, Role};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::error::StoreError;
+use crate::threads::signed;
 use crate::tx::Tx;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +20,7 @@ pub struct NewMessage {
     pub parts: Vec<Part>,
     pub client_message_id: Option<String>,
     pub partial: bool,
+    pub made: Made,
     /// The number of the event that announces it.
     pub seq: i64,
 }
@@ -37,12 +39,13 @@ pub async fn append(tx: &mut Tx, thread: ThreadId, messages: &[NewMessage]) -> R
     let client_ids: Vec<Option<&str>> = messages.iter().map(|new| new.client_message_id.as_deref()).collect();
     let partials: Vec<bool> = messages.iter().map(|new| new.partial).collect();
     let seqs: Vec<i64> = messages.iter().map(|new| new.seq).collect();
+    let made = MadeColumns::of(messages.iter().map(|new| &new.made));
     sqlx::query!(
         "insert into messages (user_id, profile, thread_id, id, parent_id, run_id, role, content, client_message_id,
-                               partial, seq)
+                               partial, seq, model, took_ms, thought_ms)
          select $1, $2, $3, new.*
-           from unnest($4::uuid[], $5::uuid[], $6::uuid[], $7::text[], $8::jsonb[], $9::text[], $10::bool[], $11::bigint[])
-                as new",
+           from unnest($4::uuid[], $5::uuid[], $6::uuid[], $7::text[], $8::jsonb[], $9::text[], $10::bool[], $11::bigint[],
+                       $12::text[], $13::bigint[], $14::bigint[]) as new",
         owner.user.as_str(),
         owner.profile.as_str(),
         thread.as_uuid(),
@@ -54,6 +57,9 @@ pub async fn append(tx: &mut Tx, thread: ThreadId, messages: &[NewMessage]) -> R
         &client_ids as _,
         &partials,
         &seqs,
+        &made.models as _,
+        &made.took as _,
+        &made.thought as _,
     )
     .execute(tx.conn())
     .await?;
@@ -88,17 +94,18 @@ pub async fn tail(tx: &mut Tx, thread: ThreadId, tip: MessageId, limit: i64) -> 
         Row,
         r#"with recursive branch as (
              select m.id, m.thread_id, m.parent_id, m.run_id, m.role, m.content, m.client_message_id, m.seq, m.created_at,
-                    m.partial, 1::bigint as depth
+                    m.partial, m.model, m.took_ms, m.thought_ms, 1::bigint as depth
                from messages m
               where m.user_id = $1 and m.profile = $2 and m.thread_id = $3 and m.id = $4
              union all
              select m.id, m.thread_id, m.parent_id, m.run_id, m.role, m.content, m.client_message_id, m.seq, m.created_at,
-                    m.partial, branch.depth + 1
+                    m.partial, m.model, m.took_ms, m.thought_ms, branch.depth + 1
                from branch
                join messages m on m.user_id = $1 and m.profile = $2 and m.thread_id = $3 and m.id = branch.parent_id
               where branch.depth < $5)
            select id as "id!", thread_id as "thread_id!", parent_id, run_id, role as "role!", content as "content!",
-                  client_message_id, seq as "seq!", created_at as "created_at!", partial as "partial!"
+                  client_message_id, seq as "seq!", created_at as "created_at!", partial as "partial!", model,
+                  took_ms, thought_ms
              from branch order by depth desc"#,
         owner.user.as_str(),
         owner.profile.as_str(),
@@ -150,7 +157,8 @@ pub async fn of_ids(tx: &mut Tx, thread: ThreadId, ids: &[MessageId]) -> Result<
     let ids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
     let rows = sqlx::query_as!(
         Row,
-        "select id, thread_id, parent_id, run_id, role, content, client_message_id, seq, created_at, partial
+        "select id, thread_id, parent_id, run_id, role, content, client_message_id, seq, created_at, partial,
+                model, took_ms, thought_ms
            from messages
           where user_id = $1 and profile = $2 and thread_id = $3 and id = any($4)
           order by array_position($4, id)",
@@ -176,12 +184,14 @@ pub async fn copy(tx: &mut Tx, thread: ThreadId, copies: &[Message]) -> Result<(
     let contents: Vec<Json<&[Part]>> = copies.iter().map(|copy| Json(copy.parts.as_slice())).collect();
     let partials: Vec<bool> = copies.iter().map(|copy| copy.partial).collect();
     let seqs: Vec<i64> = copies.iter().map(|copy| copy.seq).collect();
+    let made = MadeColumns::of(copies.iter().map(|copy| &copy.made));
     let times: Vec<DateTime<Utc>> = copies.iter().map(|copy| copy.created_at).collect();
     sqlx::query!(
-        "insert into messages (user_id, profile, thread_id, id, parent_id, role, content, partial, seq, created_at)
+        "insert into messages (user_id, profile, thread_id, id, parent_id, role, content, partial, seq, created_at,
+                               model, took_ms, thought_ms)
          select $1, $2, $3, new.*
-           from unnest($4::uuid[], $5::uuid[], $6::text[], $7::jsonb[], $8::bool[], $9::bigint[], $10::timestamptz[])
-                as new",
+           from unnest($4::uuid[], $5::uuid[], $6::text[], $7::jsonb[], $8::bool[], $9::bigint[], $10::timestamptz[],
+                       $11::text[], $12::bigint[], $13::bigint[]) as new",
         owner.user.as_str(),
         owner.profile.as_str(),
         thread.as_uuid(),
@@ -192,6 +202,9 @@ pub async fn copy(tx: &mut Tx, thread: ThreadId, copies: &[Message]) -> Result<(
         &partials,
         &seqs,
         &times,
+        &made.models as _,
+        &made.took as _,
+        &made.thought as _,
     )
     .execute(tx.conn())
     .await?;
@@ -209,7 +222,8 @@ pub async fn page(
     let (seq, id) = before.map_or((None, None), |(seq, id)| (Some(seq), Some(id.as_uuid())));
     let rows = sqlx::query_as!(
         Row,
-        "select id, thread_id, parent_id, run_id, role, content, client_message_id, seq, created_at, partial
+        "select id, thread_id, parent_id, run_id, role, content, client_message_id, seq, created_at, partial,
+                model, took_ms, thought_ms
            from messages
           where user_id = $1 and profile = $2 and thread_id = $3
             and ($4::bigint is null or (seq, id) < ($4, $5))
@@ -232,7 +246,8 @@ pub async fn announced_by(tx: &mut Tx, thread: ThreadId, seqs: &[i64]) -> Result
     let owner = tx.owner().clone();
     let rows = sqlx::query_as!(
         Row,
-        "select id, thread_id, parent_id, run_id, role, content, client_message_id, seq, created_at, partial
+        "select id, thread_id, parent_id, run_id, role, content, client_message_id, seq, created_at, partial,
+                model, took_ms, thought_ms
            from messages
           where user_id = $1 and profile = $2 and thread_id = $3 and seq = any($4)
           order by seq, id",
@@ -291,7 +306,8 @@ pub async fn of_run(tx: &mut Tx, thread: ThreadId, run: RunId) -> Result<Vec<Mes
     let owner = tx.owner().clone();
     let rows = sqlx::query_as!(
         Row,
-        "select id, thread_id, parent_id, run_id, role, content, client_message_id, seq, created_at, partial
+        "select id, thread_id, parent_id, run_id, role, content, client_message_id, seq, created_at, partial,
+                model, took_ms, thought_ms
            from messages
           where user_id = $1 and profile = $2 and thread_id = $3 and run_id = $4
           order by seq, id",
@@ -321,6 +337,25 @@ pub async fn hold_foreign_text(tx: &mut Tx, thread: ThreadId) -> Result<bool, St
     Ok(found.is_some())
 }
 
+/// How messages were made, by column.
+struct MadeColumns<'a> {
+    models: Vec<Option<&'a str>>,
+    took: Vec<Option<i64>>,
+    thought: Vec<Option<i64>>,
+}
+
+impl<'a> MadeColumns<'a> {
+    fn of(made: impl Iterator<Item = &'a Made>) -> Self {
+        let mut columns = Self { models: Vec::new(), took: Vec::new(), thought: Vec::new() };
+        for made in made {
+            columns.models.push(made.model.as_deref());
+            columns.took.push(made.took_ms.map(signed));
+            columns.thought.push(made.thought_ms.map(signed));
+        }
+        columns
+    }
+}
+
 struct Row {
     id: Uuid,
     thread_id: Uuid,
@@ -332,6 +367,9 @@ struct Row {
     seq: i64,
     created_at: DateTime<Utc>,
     partial: bool,
+    model: Option<String>,
+    took_ms: Option<i64>,
+    thought_ms: Option<i64>,
 }
 
 impl Row {
@@ -348,6 +386,11 @@ impl Row {
             seq: self.seq,
             created_at: self.created_at,
             partial: self.partial,
+            made: Made {
+                model: self.model,
+                took_ms: self.took_ms.map(i64::unsigned_abs),
+                thought_ms: self.thought_ms.map(i64::unsigned_abs),
+            },
         })
     }
 }

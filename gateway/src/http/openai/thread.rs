@@ -153,6 +153,7 @@ mod tests {
             seq: 1,
             created_at: DateTime::UNIX_EPOCH,
             partial: false,
+            made: adjutant_core::message::Made::default(),
         })
     }
 

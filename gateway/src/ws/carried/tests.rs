@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use adjutant_core::message::{Message, Part};
+use adjutant_core::message::{Made, Message, Part};
 use adjutant_core::model::Usage;
 use adjutant_engine::events::event::FinishedOutcome;
 use chrono::DateTime;
@@ -50,6 +50,7 @@ impl Bench {
             seq,
             created_at: DateTime::UNIX_EPOCH,
             partial: false,
+            made: Made::default(),
         };
         Event { seq, run_id: Some(self.run), body: EventBody::Answer, messages: vec![Arc::new(message)] }
     }

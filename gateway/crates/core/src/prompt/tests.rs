@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::*;
 use crate::ids::{MessageId, ThreadId};
-use crate::message::joined_text;
+use crate::message::{Made, joined_text};
 
 /// Each message is announced by itself, unless a test says otherwise.
 static NEXT: AtomicI64 = AtomicI64::new(1);
@@ -23,6 +23,7 @@ fn message(role: Role, parts: Vec<Part>) -> Arc<Message> {
         seq: NEXT.fetch_add(1, Ordering::Relaxed),
         created_at: chrono::DateTime::UNIX_EPOCH,
         partial: false,
+        made: Made::default(),
     })
 }
 

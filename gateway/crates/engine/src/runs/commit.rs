@@ -1,11 +1,12 @@
 //! One commit of a run: result, checkpoint, ledger and events in one transaction under the lease,
 //! then the events to whoever listens.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use adjutant_core::ids::{MessageId, QuestionId, RunId, ThreadId, ToolCallId};
 use adjutant_core::limits;
-use adjutant_core::message::{Message, OutcomeKind};
+use adjutant_core::message::{Message, OutcomeKind, Part};
 use adjutant_core::model::Usage;
 use adjutant_core::prompt;
 use adjutant_core::question::Question;
@@ -146,11 +147,15 @@ async fn write(
     // The thread first, then its runs: everybody locks in this order.
     let last = threads::advance(tx, thread, Advance { events: count, head_id, usage: batch.usage }).await?;
     let first = last - count + 1;
+    let took = settle(tx, context.lease, &batch.settled).await?;
     let mut rows = Vec::with_capacity(entries.len());
     let mut new_messages = Vec::new();
     let mut published = Vec::with_capacity(entries.len());
     for (seq, entry) in (first..).zip(entries) {
-        let message = entry.message.clone().map(|message| NewMessage { seq, ..message });
+        let mut message = entry.message.clone().map(|message| NewMessage { seq, ..message });
+        if let Some(message) = &mut message {
+            message.made.took_ms = result_of(message).and_then(|call| took.get(&call).copied());
+        }
         rows.push(event_row(seq, Some(run), &entry.body, message.as_ref().map(|message| message.id))?);
         let announced = message.iter().map(|message| as_message(thread, message.clone(), now)).collect();
         published.push(Event { seq, run_id: Some(run), body: entry.body.clone(), messages: announced });
@@ -181,9 +186,6 @@ async fn write(
     for row in &batch.planned {
         ledger::plan(tx, row).await?;
     }
-    for (call, outcome) in &batch.settled {
-        ledger::settle(tx, *call, *outcome).await?;
-    }
     for new in &batch.asked {
         approvals::insert(tx, run, new).await?;
     }
@@ -211,6 +213,33 @@ async fn write(
         wake_peers(inner, tx, thread, first.seq, last.seq).await?;
     }
     Ok(Written { published, joined: joined.messages, state, status, next })
+}
+
+/// Ends calls that have their results. Returns how long each took of those that were started.
+async fn settle(
+    tx: &mut Tx,
+    lease: Lease,
+    settled: &[(ToolCallId, OutcomeKind)],
+) -> Result<HashMap<ToolCallId, u64>, StoreError> {
+    let mut took = HashMap::new();
+    if !settled.is_empty() {
+        // The run before its calls, as whoever lets them start locks them.
+        runs::hold(tx, lease).await?;
+    }
+    for (call, outcome) in settled {
+        if let Some(milliseconds) = ledger::settle(tx, *call, *outcome).await? {
+            took.insert(*call, milliseconds);
+        }
+    }
+    Ok(took)
+}
+
+/// The call whose result the message is.
+fn result_of(message: &NewMessage) -> Option<ToolCallId> {
+    message.parts.iter().find_map(|part| match part {
+        Part::ToolResult(result) => Some(result.call_id),
+        _ => None,
+    })
 }
 
 /// Ends questions that nobody answered before; one that somebody did answer keeps its answer.
@@ -310,6 +339,7 @@ pub(super) fn as_message(thread_id: ThreadId, new: NewMessage, created_at: DateT
         seq: new.seq,
         created_at,
         partial: new.partial,
+        made: new.made,
     })
 }
 

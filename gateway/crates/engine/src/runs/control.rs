@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use adjutant_core::ids::{ApprovalId, MessageId, QuestionId, RunId, ThreadId, ToolCallId};
 use adjutant_core::limits;
-use adjutant_core::message::{ForeignText, Message, OutcomeKind, Part, Role, ToolResultPart};
+use adjutant_core::message::{ForeignText, Made, Message, OutcomeKind, Part, Role, ToolResultPart};
 use adjutant_core::model::Usage;
 use adjutant_core::question::{Answer, InvalidAnswer};
 use adjutant_core::scope::Owner;
@@ -252,6 +252,7 @@ impl Engine {
                     parts: vec![Part::ToolResult(part)],
                     client_message_id: None,
                     partial: false,
+                    made: Made::default(),
                     seq: 0,
                 };
                 ledger::settle(tx, *call, OutcomeKind::Succeeded).await?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adjutant_core::ids::{ApprovalId, MessageId, ToolCallId};
-use adjutant_core::message::{ForeignText, Message, OutcomeKind, Part, Role, ToolResultPart};
+use adjutant_core::message::{ForeignText, Made, Message, OutcomeKind, Part, Role, ToolResultPart};
 use adjutant_core::run::consent::Why;
 use adjutant_core::run::machine;
 use adjutant_core::run::state::{CallStatus, Effect, Event as MachineEvent, Outcome, Phase, RunState};
@@ -317,6 +317,7 @@ impl Driver {
             parts,
             client_message_id: None,
             partial: false,
+            made: Made::default(),
             seq: 0,
         }
     }

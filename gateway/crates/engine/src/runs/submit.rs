@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use adjutant_core::ids::{FileId, MessageId, RunId, ThreadId};
 use adjutant_core::limits;
-use adjutant_core::message::{Message, Part, Role, accept_client_message_id};
+use adjutant_core::message::{Made, Message, Part, Role, accept_client_message_id};
 use adjutant_core::model::{ModelErrorKind, Usage};
 use adjutant_core::prompt;
 use adjutant_core::run::checkpoint;
@@ -381,6 +381,7 @@ fn chain(submission: &Submission, run_id: RunId, parent: Option<MessageId>, seq:
             parts: draft.parts.clone(),
             client_message_id: submission.client_message_id.clone().filter(|_| index == last),
             partial: false,
+            made: Made::default(),
             seq,
         };
         parent_id = Some(id);

@@ -20,6 +20,7 @@ use adjutant_store::steps::{ModelCallStep, StepKind};
 use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
 use super::assistant::{self, Assistant, BrokenKey};
 use super::commit::Batch;
@@ -46,6 +47,28 @@ impl Drop for Ring<'_> {
     }
 }
 
+/// What came of an answer so far.
+#[derive(Default)]
+struct Heard {
+    text: String,
+    /// When the first thought came.
+    thinks: Option<Instant>,
+    /// From there to the first word, or to the end of an answer without words.
+    thought: Option<Duration>,
+}
+
+impl Heard {
+    fn words_come(&mut self) {
+        if let Some(thinks) = self.thinks {
+            self.thought.get_or_insert_with(|| thinks.elapsed());
+        }
+    }
+
+    fn thought_ms(&self) -> Option<u64> {
+        self.thought.map(|thought| u64::try_from(thought.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
 /// Before the store is asked again whether a person wants the run to end.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -67,7 +90,7 @@ impl Driver {
         let started_at = self.engine.inner.parts.clock.now();
         let stopping = self.engine.supervisor().stopping().clone();
         let deadline = self.deadline();
-        let mut text = String::new();
+        let mut heard = Heard::default();
         if gate.is_none() {
             self.renew_access().await?;
         }
@@ -80,7 +103,7 @@ impl Driver {
                 () = stopping.cancelled() => Stopped::Stopping,
                 () = this.cancel_requested() => Stopped::Cancelled,
                 () = tokio::time::sleep_until(deadline) => Stopped::TimeUp,
-                stopped = this.converse(&mut gate, &mut catalogue, &mut sent, &mut text) => stopped,
+                stopped = this.converse(&mut gate, &mut catalogue, &mut sent, &mut heard) => stopped,
             }
         };
         self.catalogue = catalogue;
@@ -98,22 +121,22 @@ impl Driver {
             Stopped::Unborn => return Ok(Thought::Unborn),
             Stopped::Broken(error) => return Err(error),
             Stopped::Answered(answered) => match *answered {
-                Ok(answer) => self.answered(answer, started_at, &mut batch).await?,
-                Err(error) => self.failed(error, &text, started_at, &mut batch),
+                Ok(answer) => self.answered(answer, &heard, started_at, &mut batch).await?,
+                Err(error) => self.failed(error, &heard.text, started_at, &mut batch),
             },
             Stopped::KeyBroken(key) => {
-                self.ended_badly(key.code(), key.to_string(), Vec::new(), &text, started_at, &mut batch)
+                self.ended_badly(key.code(), key.to_string(), Vec::new(), &heard.text, started_at, &mut batch)
             }
             Stopped::TooLong => {
                 let message = "the model's answer is longer than the limit".to_owned();
-                self.ended_badly("limit_answer", message, Vec::new(), &text, started_at, &mut batch)
+                self.ended_badly("limit_answer", message, Vec::new(), &heard.text, started_at, &mut batch)
             }
             Stopped::Cancelled => {
-                self.keep_partial(&text, &mut batch);
+                self.keep_partial(&heard.text, &mut batch);
                 MachineEvent::CancelRequested
             }
             Stopped::TimeUp => {
-                self.keep_partial(&text, &mut batch);
+                self.keep_partial(&heard.text, &mut batch);
                 MachineEvent::TimeUp
             }
         };
@@ -152,7 +175,7 @@ impl Driver {
         gate: &mut Option<oneshot::Receiver<()>>,
         catalogue: &mut Option<adjutant_core::tool::ToolCatalogue>,
         sent: &mut Option<Sent>,
-        text: &mut String,
+        heard: &mut Heard,
     ) -> Stopped {
         let parts = &self.engine.inner.parts;
         if catalogue.is_none() {
@@ -205,17 +228,22 @@ impl Driver {
             match item {
                 Some(Ok(ModelEvent::TextDelta(delta))) => {
                     let delta = without_nul(delta);
-                    text.push_str(&delta);
-                    if text.len() > limits::ANSWER_BYTES {
+                    heard.words_come();
+                    heard.text.push_str(&delta);
+                    if heard.text.len() > limits::ANSWER_BYTES {
                         return Stopped::TooLong;
                     }
                     self.engine.hub().publish_delta(&owner, &place, &delta);
                 }
                 // The client of models bounds it.
                 Some(Ok(ModelEvent::ThinkingDelta(delta))) => {
+                    heard.thinks.get_or_insert_with(Instant::now);
                     self.engine.hub().publish_thinking(&owner, &place, &without_nul(delta));
                 }
-                Some(Ok(ModelEvent::Finished(answer))) => return Stopped::Answered(Box::new(Ok(answer))),
+                Some(Ok(ModelEvent::Finished(answer))) => {
+                    heard.words_come();
+                    return Stopped::Answered(Box::new(Ok(answer)));
+                }
                 Some(Err(error)) => return Stopped::Answered(Box::new(Err(error))),
                 None => return Stopped::Answered(Box::new(Err(ended_silently()))),
             }
@@ -280,6 +308,7 @@ impl Driver {
     async fn answered(
         &mut self,
         answer: ModelAnswer,
+        heard: &Heard,
         started_at: DateTime<Utc>,
         batch: &mut Batch,
     ) -> Result<MachineEvent, StoreError> {
@@ -301,7 +330,9 @@ impl Driver {
         }
         let calls = self.gather(answer.calls, &mut parts, batch);
         if !parts.is_empty() {
-            let message = self.next_message(self.state.answer_id, Role::Assistant, parts, batch);
+            let mut message = self.next_message(self.state.answer_id, Role::Assistant, parts, batch);
+            message.made.model = Some(format!("{}/{}", answer.provider, answer.model));
+            message.made.thought_ms = heard.thought_ms();
             batch.message(EventBody::Answer, message);
         }
         batch.step = Some(ModelCallStep {

@@ -136,6 +136,7 @@ fn renewed(
         seq,
         created_at: message.created_at,
         partial: message.partial,
+        made: message.made.clone(),
     }
 }
 
