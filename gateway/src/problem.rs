@@ -45,6 +45,10 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here by that name")
     }
 
+    fn no_file() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "file_not_found", "there is no such file")
+    }
+
     pub fn internal() -> Self {
         let detail = "the server met an error of its own; the request id finds it in the log";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
@@ -161,10 +165,10 @@ impl From<&SubmitError> for Problem {
                 Self::new(StatusCode::NOT_FOUND, "message_not_found", detail)
             }
             SubmitError::MessageQueued => {
-                let detail = "the message waits for its turn: cancel its run and send another one instead";
+                let detail = "the message waits for its turn: rewrite it, or cancel its run and send another one";
                 Self::new(StatusCode::CONFLICT, "message_queued", detail)
             }
-            SubmitError::NoFile => Self::new(StatusCode::NOT_FOUND, "file_not_found", "there is no such file"),
+            SubmitError::NoFile => Self::no_file(),
             SubmitError::ModelNotAllowed(why) => {
                 let detail = format!("this model may not be asked here, others may: {why}");
                 Self::new(StatusCode::FORBIDDEN, "model_not_allowed", detail)
@@ -207,6 +211,11 @@ impl From<&ControlError> for Problem {
                 let detail = "the run does not wait for these tool results";
                 Self::new(StatusCode::CONFLICT, "run_not_waiting", detail)
             }
+            ControlError::NotQueued => {
+                let detail = "the run does not wait for its turn any more, or brought no message: nothing was changed";
+                Self::new(StatusCode::CONFLICT, "run_not_queued", detail)
+            }
+            ControlError::NoFile => Self::no_file(),
             ControlError::Store(error) => error.into(),
         }
     }

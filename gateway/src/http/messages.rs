@@ -237,7 +237,7 @@ pub(super) async fn retry(
 }
 
 /// The same faults as in a frame; one without a code of its own is called after the body.
-fn bad_body(bad: BadFrame) -> Problem {
+pub(super) fn bad_body(bad: BadFrame) -> Problem {
     let code = if bad.code == "invalid_frame" { "invalid_body" } else { bad.code };
     Problem::bad_request(code, bad.message)
 }

@@ -61,6 +61,7 @@ use crate::wire::server::ServerFrame;
         files::delete,
         run_list::list,
         runs::get,
+        runs::revise,
         sent::list,
         runs::cancel,
         runs::retry,

@@ -76,6 +76,7 @@ pub const ROUTES: &[Route] = &[
     route(Method::DELETE, "/api/files/{id}", Auth::Key, || delete(files::delete)),
     route(Method::GET, "/api/runs", Auth::Key, || get(run_list::list)),
     route(Method::GET, "/api/runs/{id}", Auth::Key, || get(runs::get)),
+    route(Method::PATCH, "/api/runs/{id}", Auth::Key, || patch(runs::revise)),
     route(Method::GET, "/api/runs/{id}/context", Auth::Key, || get(sent::list)),
     route(Method::POST, "/api/runs/{id}/cancel", Auth::Key, || post(runs::cancel)),
     route(Method::POST, "/api/runs/{id}/retry", Auth::Key, || post(runs::retry)),

@@ -2,6 +2,8 @@
 
 use adjutant_core::cost::{self, Cost};
 use adjutant_core::ids::{ApprovalId, MessageId, RunId, StepId, ThreadId, ToolCallId};
+use adjutant_core::limits;
+use adjutant_core::message::accept_user_parts;
 use adjutant_core::model::{PaidBy, PassedOver, Usage};
 use adjutant_core::tool::Risk;
 use adjutant_store::approvals::Approval;
@@ -10,18 +12,21 @@ use adjutant_store::runs::Run;
 use adjutant_store::steps::{ModelCallStep, StepKind};
 use adjutant_store::{approvals, ledger, runs, steps};
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use chrono::{DateTime, Utc};
 use http::StatusCode;
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::body::NoBody;
+use super::body::{self, NoBody};
+use super::messages;
 use super::path::Id;
 use crate::app::App;
 use crate::auth::extract::UserScope;
 use crate::problem::Problem;
+use crate::wire::client;
+use crate::wire::forms::SubmitContent;
 
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -133,6 +138,44 @@ pub(super) async fn get(State(app): State<App>, user: UserScope, Id(run): Id<Run
         })
         .await?;
     Ok(Json(view(run, model_calls, tool_calls, &asked)))
+}
+
+/// What a message that waits for its turn says from now on.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "it describes the body; the one reader of it is that of the frame")]
+pub struct RevisionBody {
+    /// Text, which keeps the files of the message, or parts, which name them: as in `POST /api/messages`.
+    #[schema(value_type = SubmitContent)]
+    content: Value,
+    /// `queue` or `steer`; without it, it stays as it is.
+    mode: Option<String>,
+}
+
+/// Rewrites the message of a run that waits for its turn, where it stands
+///
+/// 409 `run_not_queued` once its turn has come, unless the message says the same already.
+#[utoipa::path(
+    patch,
+    path = "/api/runs/{id}",
+    params(("id" = RunId, Path)),
+    request_body = RevisionBody,
+    responses((status = 200, body = Changed))
+)]
+pub(super) async fn revise(
+    State(app): State<App>,
+    user: UserScope,
+    Id(run): Id<RunId>,
+    request: Request,
+) -> Result<Json<Changed>, Problem> {
+    let fields: Map<String, Value> = body::json(request, limits::HTTP_BODY_BYTES).await?;
+    let mut revision = client::revision(&fields).map_err(messages::bad_body)?;
+    revision.parts = accept_user_parts(revision.parts)?;
+    let (engine, owner) = (app.engine().clone(), user.scope.owner());
+    app.to_the_end("revise", async move { engine.revise(&owner, run, revision).await })
+        .await
+        .ok_or_else(Problem::internal)??;
+    Ok(Json(Changed { run_id: run }))
 }
 
 /// Ends a run within a second

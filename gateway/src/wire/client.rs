@@ -7,6 +7,7 @@ use adjutant_core::ids::{ApprovalId, MessageId, QuestionId, RunId, ThreadId};
 use adjutant_core::limits;
 use adjutant_core::message::{FilePart, InvalidMessage, Part, Role, accept_user_parts, without_nul};
 use adjutant_core::question::Answer;
+use adjutant_engine::runs::revise::Revision;
 use adjutant_engine::runs::submission::{Draft, Edited, Mode, RunRequest, Submission, Target, TryAgain};
 use adjutant_store::approvals::Decision;
 use serde_json::{Map, Value};
@@ -114,20 +115,40 @@ pub fn submit(fields: &Map<String, Value>) -> Result<Submit, BadFrame> {
         return Err(BadFrame::invalid("editedId stands with a threadId and without a parentId"));
     }
     let model = optional(fields, "model", model)?;
-    let mode = optional(fields, "mode", text)?.unwrap_or("queue");
-    let mode = Mode::parse(mode).ok_or_else(|| BadFrame::new("unsupported_mode", "mode is neither queue nor steer"))?;
-    let content = present(fields, "content")?;
+    let mode = optional(fields, "mode", mode)?.unwrap_or_default();
+    let Content { parts, is_text } = content(fields)?;
     // A new text says nothing about the files; a list of parts says which ones there are.
-    let edited = edited.map(|message| Edited { message, keeps_files: content.is_string() });
-    let parts = match content {
-        Value::String(text) => vec![Part::text(text.as_str())],
+    let edited = edited.map(|message| Edited { message, keeps_files: is_text });
+    Ok(Submit { client_message_id, thread, parent, edited, model, parts, mode })
+}
+
+/// What a message that waits says from now on: the body of a REST request.
+pub fn revision(fields: &Map<String, Value>) -> Result<Revision, BadFrame> {
+    let Content { parts, is_text } = content(fields)?;
+    Ok(Revision { parts, keeps_files: is_text, mode: optional(fields, "mode", mode)? })
+}
+
+struct Content {
+    parts: Vec<Part>,
+    /// It came as a text, not as a list of parts.
+    is_text: bool,
+}
+
+fn content(fields: &Map<String, Value>) -> Result<Content, BadFrame> {
+    let (parts, is_text) = match present(fields, "content")? {
+        Value::String(text) => (vec![Part::text(text.as_str())], true),
         Value::Array(parts) if parts.len() > limits::MESSAGE_PARTS => {
             return Err(BadFrame::invalid(format!("content has more than {} parts", limits::MESSAGE_PARTS)));
         }
-        Value::Array(parts) => parts.iter().map(part).collect::<Result<_, _>>()?,
+        Value::Array(parts) => (parts.iter().map(part).collect::<Result<_, _>>()?, false),
         _ => return Err(BadFrame::invalid("content is neither a string nor an array of parts")),
     };
-    Ok(Submit { client_message_id, thread, parent, edited, model, parts, mode })
+    Ok(Content { parts, is_text })
+}
+
+fn mode(fields: &Map<String, Value>, name: &str) -> Result<Mode, BadFrame> {
+    let mode = Mode::parse(text(fields, name)?);
+    mode.ok_or_else(|| BadFrame::new("unsupported_mode", format!("{name} is neither queue nor steer")))
 }
 
 /// A further answer to a message that is there; also the body of a REST request, which names the thread itself.

@@ -137,6 +137,12 @@ fn expand_of_run<'a>(thread_id: ThreadId, run_id: RunId, event: &'a Event, has: 
                 out.push(state(StateName::Queued, None, None, None));
             }
         }
+        EventBody::RunRevised { .. } => {
+            let messages = event.messages.iter().map(|message| announced(message)).collect();
+            let input = RunInput { thread_id, run_id, messages, tools: [], context: [], forwarded_props: None };
+            out.push(AgUi::RunStarted { thread_id, run_id, input });
+            out.push(state(StateName::Queued, None, None, None));
+        }
         EventBody::RunState { state: name, reason, parent_id } => {
             out.push(state((*name).into(), reason.as_deref(), None, *parent_id));
         }

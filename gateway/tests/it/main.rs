@@ -63,6 +63,7 @@ mod proof_real_model;
 mod proof_schemathesis;
 mod replicas;
 mod rest;
+mod revising;
 mod run_limits;
 mod run_list;
 mod said;

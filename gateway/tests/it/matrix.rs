@@ -263,6 +263,7 @@ async fn every_server_route(town: &Town) {
 pub(crate) fn body(method: &str, path: &str, message: MessageId) -> Option<Value> {
     match (method, path) {
         ("PATCH", "/api/threads/{id}") => Some(json!({"title": "mine now", "headId": message})),
+        ("PATCH", "/api/runs/{id}") => Some(json!({"content": "mine now"})),
         ("POST", "/api/approvals/{id}") => Some(json!({"decision": "always"})),
         ("POST", "/api/questions/{id}") => Some(json!({"action": "accept"})),
         ("POST", "/api/threads/{id}/fork") => Some(json!({"messageId": message})),

@@ -57,6 +57,17 @@ pub(crate) async fn beside_at(first: &TestServer, settings: &[(&str, &str)]) -> 
     (app, address)
 }
 
+/// Waits until the second server hears what the first commits, which it tells once it has heard of the second.
+pub(crate) async fn heard(first: &App, second: &App) {
+    let scope = owner();
+    let mut live = second.engine().hub().subscribe(&scope.owner(), Interest::VisibleThreads);
+    soon("the servers know of each other", async || {
+        first.engine().submit(&scope, hello()).await.unwrap();
+        timeout(Duration::from_millis(200), live.next()).await.is_ok()
+    })
+    .await;
+}
+
 async fn durable(live: &mut Subscription) -> Vec<Event> {
     loop {
         match timeout(CEILING, live.next()).await.expect("an event comes").expect("still listening") {
@@ -77,14 +88,8 @@ async fn a_run_of_one_server_is_heard_and_cancelled_at_the_other() {
     let second = beside(&first, &model).await;
     let scope = owner();
 
-    // The first hears of the second through the database, and tells it of its commits from then on.
+    heard(&first.app, &second).await;
     let mut live = second.engine().hub().subscribe(&scope.owner(), Interest::VisibleThreads);
-    soon("the servers know of each other", async || {
-        first.app.engine().submit(&scope, hello()).await.unwrap();
-        timeout(Duration::from_millis(200), live.next()).await.is_ok()
-    })
-    .await;
-
     let accepted = first.app.engine().submit(&scope, hello()).await.unwrap();
     loop {
         let events = durable(&mut live).await;

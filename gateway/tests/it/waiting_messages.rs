@@ -19,16 +19,16 @@ fn held(gate: &Arc<Semaphore>) -> impl Fn(&Turn) -> Reply + Send + Sync + 'stati
 }
 
 /// A thread whose first message is being answered.
-struct Held {
-    house: House,
-    client: Client,
-    gate: Arc<Semaphore>,
-    thread: String,
-    first: Value,
+pub(crate) struct Held {
+    pub(crate) house: House,
+    pub(crate) client: Client,
+    pub(crate) gate: Arc<Semaphore>,
+    pub(crate) thread: String,
+    pub(crate) first: Value,
 }
 
 impl Held {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let gate = Arc::new(Semaphore::new(0));
         let house = House::new(held(&gate)).await;
         let mut client = house.owner().await;
@@ -40,7 +40,7 @@ impl Held {
     }
 
     /// A message that waits; its ack.
-    async fn waits(&mut self, id: &str, more: &[(&str, &Value)]) -> Value {
+    pub(crate) async fn waits(&mut self, id: &str, more: &[(&str, &Value)]) -> Value {
         let mut frame = json!({"type": "run.submit", "clientMessageId": id, "threadId": self.thread, "content": format!("say {id}")});
         for (field, value) in more {
             frame[field] = (*value).clone();
@@ -51,12 +51,12 @@ impl Held {
         frames.into_iter().find(acks(id)).unwrap()
     }
 
-    async fn cancel(&mut self, ack: &Value) {
+    pub(crate) async fn cancel(&mut self, ack: &Value) {
         self.client.send(json!({"type": "run.cancel", "runId": ack["runId"]})).await;
         self.client.until(|frame| ends_run(frame) && frame["runId"] == ack["runId"]).await;
     }
 
-    async fn messages(&self, query: &str) -> Vec<Value> {
+    pub(crate) async fn messages(&self, query: &str) -> Vec<Value> {
         let path = format!("/api/threads/{}/messages{query}", self.thread);
         let page = self.house.server.get(&path, KEY).await;
         assert_eq!(page.status, 200, "{page:?}");
@@ -72,7 +72,7 @@ impl Held {
         all.iter().map(|message| (text(message), of(message))).collect()
     }
 
-    async fn send(&self, method: &str, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn send(&self, method: &str, path: &str, body: &Value) -> Answer {
         answer(self.house.server.request(method, path).bearer_auth(KEY).json(body)).await
     }
 }
@@ -83,7 +83,7 @@ fn beside(expected: &[(&str, &[&str])]) -> Vec<(String, Vec<String>)> {
     expected.iter().map(|(text, ids)| (owned(text), ids.iter().map(owned).collect())).collect()
 }
 
-fn texts(messages: &[Value]) -> Vec<&str> {
+pub(crate) fn texts(messages: &[Value]) -> Vec<&str> {
     messages.iter().map(|message| message["content"][0]["text"].as_str().unwrap_or("-")).collect()
 }
 

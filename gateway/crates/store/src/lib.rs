@@ -43,3 +43,4 @@ pub mod tree;
 pub mod tx;
 pub mod users;
 pub mod vault;
+pub mod waiting;

@@ -1,4 +1,4 @@
-//! Messages: appended, never rewritten. Reads are bounded: a branch's tail, or a page.
+//! Messages: appended, never rewritten once their turn has come. Reads are bounded: a branch's tail, or a page.
 
 use adjutant_core::ids::{MessageId, RunId, ThreadId};
 use adjutant_core::message::{Made, Message, Part, Role};

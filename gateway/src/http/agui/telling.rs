@@ -137,7 +137,7 @@ impl Telling {
 
     fn event(&mut self, event: &Event) {
         match &event.body {
-            EventBody::RunStarted { .. } => {}
+            EventBody::RunStarted { .. } | EventBody::RunRevised { .. } => {}
             EventBody::RunState { state: RunStateName::Waiting, .. } => self.look = true,
             EventBody::QuestionAsked { .. } | EventBody::QuestionAnswered { .. } => {
                 self.pass_on(event, Has::Nothing);

@@ -92,6 +92,7 @@ impl Follower {
                 Some(Heard::Failed(Failure::of_run(code.clone(), message.clone())))
             }
             EventBody::RunStarted { .. }
+            | EventBody::RunRevised { .. }
             | EventBody::RunState { state: RunStateName::Queued | RunStateName::Running, .. }
             | EventBody::ToolResult
             | EventBody::ApprovalRequested { .. }

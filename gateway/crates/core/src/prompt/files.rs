@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::ids::FileId;
 use crate::limits;
-use crate::message::{FilePart, Made, Message, Part};
+use crate::message::{FilePart, Message, Part};
 use crate::model::FileContent;
 
 /// The files of a tail whose content a prompt needs: the newest come first, images and PDFs as long as they fit together.
@@ -91,7 +91,7 @@ mod tests {
             seq: 1,
             created_at: DateTime::UNIX_EPOCH,
             partial: false,
-            made: Made::default(),
+            made: crate::message::Made::default(),
         })
     }
 

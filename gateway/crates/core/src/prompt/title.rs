@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::limits;
-use crate::message::{Made, Message, Part, Role};
+use crate::message::{Message, Part, Role};
 use crate::model::PromptMessage;
 
 const SYSTEM: &str = include_str!("../../prompts/title.md");
@@ -85,7 +85,7 @@ mod tests {
             parts: vec![Part::text(text)],
             client_message_id: None,
             partial: false,
-            made: Made::default(),
+            made: crate::message::Made::default(),
             seq: 1,
             created_at: DateTime::UNIX_EPOCH,
         })

@@ -34,6 +34,10 @@ pub enum EventBody {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         answers: Option<MessageId>,
     },
+    /// The message of a queued run was rewritten: announces anew what the event of this number announced.
+    RunRevised {
+        announced: i64,
+    },
     /// The run changed its state in a way that neither starts nor ends it.
     RunState {
         state: RunStateName,
@@ -125,6 +129,7 @@ impl EventBody {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::RunStarted { .. } => "run_started",
+            Self::RunRevised { .. } => "run_revised",
             Self::RunState { .. } => "run_state",
             Self::Answer => "answer",
             Self::ToolResult => "tool_result",

@@ -22,6 +22,7 @@ use serde_json::Value;
 
 use super::commit::{self, as_message, event_row, start_next};
 use super::hold::Hold;
+use super::submit::NO_FILE;
 use crate::engine::Engine;
 use crate::events::event::{Event, EventBody, FinishedOutcome, RunStateName};
 
@@ -39,6 +40,10 @@ pub enum ControlError {
     NotQuarantined,
     #[error("the run does not wait for these tool results")]
     NotWaiting,
+    #[error("the run does not wait for its turn with a message of its own")]
+    NotQueued,
+    #[error("no such file")]
+    NoFile,
     #[error(transparent)]
     Store(StoreError),
 }
@@ -286,7 +291,7 @@ impl Engine {
 
     /// Locks thread and run, makes the change, publishes what it announces, and sees to it that the
     /// run's worker hears of it.
-    async fn change<F>(&self, owner: &Owner, run: RunId, change: F) -> Result<(), ControlError>
+    pub(super) async fn change<F>(&self, owner: &Owner, run: RunId, change: F) -> Result<(), ControlError>
     where
         F: AsyncFnOnce(&Self, &mut Tx, Run, ThreadId) -> Result<After, StoreError>,
     {
@@ -360,6 +365,7 @@ const DECIDED: &str = "approval decided";
 const ANSWERED: &str = "question answered";
 const QUARANTINED: &str = "run quarantined";
 const WAITING: &str = "run waiting";
+pub(super) const NOT_QUEUED: &str = "run queued";
 
 fn refused(error: StoreError) -> ControlError {
     match error {
@@ -367,6 +373,8 @@ fn refused(error: StoreError) -> ControlError {
         StoreError::Conflict(what) if what == ANSWERED => ControlError::AlreadyAnswered,
         StoreError::Conflict(what) if what == QUARANTINED => ControlError::NotQuarantined,
         StoreError::Conflict(what) if what == WAITING => ControlError::NotWaiting,
+        StoreError::Conflict(what) if what == NOT_QUEUED => ControlError::NotQueued,
+        StoreError::Conflict(what) if what == NO_FILE || what.contains("file_id") => ControlError::NoFile,
         other => other.into(),
     }
 }

@@ -12,6 +12,7 @@ mod joining;
 pub mod models;
 pub mod recovery;
 mod resume;
+pub mod revise;
 mod rules;
 mod sent;
 pub mod submission;

@@ -75,6 +75,14 @@ impl Mode {
         }
     }
 
+    /// As requests store it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::Steer => "steer",
+        }
+    }
+
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
     fn is_queue(&self) -> bool {
         *self == Self::Queue

@@ -305,7 +305,7 @@ pub(super) const AGENT: &str = "cos";
 const NO_PARENT: &str = "parent in the thread";
 const NO_MESSAGE: &str = "message of the thread";
 const QUEUED: &str = "message in the queue";
-const NO_FILE: &str = "file of the message";
+pub(super) const NO_FILE: &str = "file of the message";
 
 /// Finds the place in the locked thread. Nothing stands behind or beside a message that is no part of the tree.
 async fn find(tx: &mut Tx, thread: ThreadId, locked: &LockedThread, place: Place) -> Result<Found, StoreError> {
@@ -344,27 +344,31 @@ async fn look_at(tx: &mut Tx, thread: ThreadId, message: MessageId, missing: &st
     }
 }
 
-/// Fills in what a client does not say of a file. Returns which message names which file.
+/// Fills in what a client does not say of files. Returns which message names which file.
 async fn describe_files(tx: &mut Tx, drafts: &mut [NewMessage]) -> Result<Vec<(MessageId, FileId)>, StoreError> {
     let mut attached = Vec::new();
-    for draft in drafts.iter() {
-        attached.extend(draft.parts.iter().filter_map(|part| match part {
-            Part::File(file) => Some((draft.id, file.file_id)),
-            _ => None,
-        }));
+    for draft in drafts {
+        let named = describe(tx, &mut draft.parts).await?;
+        attached.extend(named.into_iter().map(|file| (draft.id, file)));
     }
-    if attached.is_empty() {
-        return Ok(attached);
+    Ok(attached)
+}
+
+/// The same of one message. Returns which files it names.
+pub(super) async fn describe(tx: &mut Tx, parts: &mut [Part]) -> Result<Vec<FileId>, StoreError> {
+    let named = |part: &Part| if let Part::File(file) = part { Some(file.file_id) } else { None };
+    let ids: Vec<FileId> = parts.iter().filter_map(named).collect();
+    if ids.is_empty() {
+        return Ok(ids);
     }
-    let ids: Vec<FileId> = attached.iter().map(|(_, file)| *file).collect();
     let known: HashMap<FileId, _> = files::of_ids(tx, &ids).await?.into_iter().map(|file| (file.id, file)).collect();
-    for part in drafts.iter_mut().flat_map(|draft| &mut draft.parts) {
+    for part in parts {
         if let Part::File(file) = part {
             let found = known.get(&file.file_id).ok_or_else(|| StoreError::Conflict(NO_FILE.to_owned()))?;
             *file = found.part();
         }
     }
-    Ok(attached)
+    Ok(ids)
 }
 
 /// The drafts as rows, each answering the one before it. Only the last carries the client's id.
