@@ -28,13 +28,14 @@ pub async fn of_threads(tx: &mut Tx, threads: &[ThreadId]) -> Result<HashMap<Thr
             cross join lateral (
                   select coalesce(root.id, (
                          with recursive branch as (
-                           select h.id, h.parent_id, h.role, 1 as depth from messages h
+                           select h.id, h.parent_id, h.role, h.seq from messages h
                             where h.user_id = $1 and h.profile = $2 and h.thread_id = t.id and h.id = t.head_id
-                           union all
-                           select p.id, p.parent_id, p.role, branch.depth + 1 from branch
+                           union
+                           select p.id, p.parent_id, p.role, p.seq from branch
                              join messages p on p.user_id = $1 and p.profile = $2 and p.thread_id = t.id
                                             and p.id = branch.parent_id)
-                         select branch.id from branch where branch.role = 'user' order by branch.depth desc limit 1)) as id
+                         select branch.id from branch where branch.role = 'user'
+                          order by branch.seq, branch.id limit 1)) as id
                   offset 0) first
             cross join lateral (
                   select f.content from messages f
