@@ -57,6 +57,15 @@ impl Asked {
     }
 }
 
+/// A time that a list is bounded by.
+pub(super) fn time(name: &str, text: &str) -> Result<DateTime<Utc>, Problem> {
+    let time = DateTime::parse_from_rfc3339(text).ok().map(DateTime::<Utc>::from);
+    // PostgreSQL knows fewer years than we do.
+    let fits = time.filter(|time| (1..=9_999).contains(&chrono::Datelike::year(time)));
+    let wrong = || Problem::bad_request("invalid_filter", format!("{name} is a time such as 2026-11-26T07:00:00Z"));
+    fits.ok_or_else(wrong)
+}
+
 /// A position in a list that is sorted by time and id.
 pub(super) fn time_cursor<I: std::fmt::Display>(at: DateTime<Utc>, id: I) -> String {
     format!("{}_{id}", at.timestamp_micros())

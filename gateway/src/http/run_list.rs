@@ -5,12 +5,12 @@ use adjutant_core::ids::{RunId, ThreadId};
 use adjutant_store::run_list::{self, RunItem as Item};
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
-use chrono::{DateTime, Datelike, Utc};
+use chrono::{DateTime, Utc};
 use http::request::Parts;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::page::{Asked, Page};
+use super::page::{self, Asked, Page};
 use super::runs::{self, ErrorView};
 use super::threads::is_full;
 use crate::app::App;
@@ -79,11 +79,7 @@ impl<S: Sync> FromRequestParts<S> for Since {
         let query = parts.uri.query().unwrap_or_default();
         let given = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "since");
         let Some((_, text)) = given else { return Ok(Self { since: None }) };
-        let since = DateTime::parse_from_rfc3339(&text).ok().map(DateTime::<Utc>::from);
-        // PostgreSQL knows fewer years than we do.
-        let fits = since.filter(|since| (1..=9_999).contains(&since.year()));
-        let wrong = || Problem::bad_request("invalid_filter", "since is a time such as 2026-11-26T07:00:00Z");
-        Ok(Self { since: Some(fits.ok_or_else(wrong)?) })
+        Ok(Self { since: Some(page::time("since", &text)?) })
     }
 }
 

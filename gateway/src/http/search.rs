@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use adjutant_core::ids::{MessageId, ThreadId};
 use adjutant_core::limits;
 use adjutant_core::message::{Role, without_nul};
-use adjutant_store::search::{HIT_BEGINS, HIT_ENDS, Hit, Wanted};
+use adjutant_store::search::{HIT_BEGINS, HIT_ENDS, Hit, Wanted, Words};
 use adjutant_store::{said, search};
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
@@ -29,6 +29,8 @@ pub struct HitView {
     pub thread_title: Option<String>,
     /// The beginning of the person's first message on the thread's active branch, 200 characters at most.
     pub said: Option<String>,
+    /// Of the thread.
+    pub archived: bool,
     pub role: Role,
     pub created_at: DateTime<Utc>,
     /// Some of its text, in pieces: plain text, no markup.
@@ -42,31 +44,62 @@ pub struct PieceView {
     pub hit: bool,
 }
 
-/// What is searched for.
+/// What is searched for, and where.
 #[derive(Debug, Clone, PartialEq, Eq, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Query {
     /// Words, all of which must be there; `"a phrase"`, `or`, `-not`. The last word may be the beginning of one.
     #[param(min_length = 1, max_length = 400)]
     q: String,
+    /// `user` or `assistant`: only what that side said.
+    #[param(value_type = Option<String>)]
+    role: Option<Role>,
+    /// Only what was said then or later.
+    since: Option<DateTime<Utc>>,
+    /// Only what was said earlier.
+    until: Option<DateTime<Utc>>,
+    /// Only in that thread.
+    thread: Option<ThreadId>,
 }
 
 impl<S: Sync> FromRequestParts<S> for Query {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let query = parts.uri.query().unwrap_or_default();
-        let found = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "q");
-        let q = without_nul(found.map(|(_, value)| value.into_owned()).unwrap_or_default());
-        if q.trim().is_empty() {
-            return Err(Problem::bad_request("query_empty", "q is what to search for"));
+        let wrong = |detail: &'static str| Problem::bad_request("invalid_filter", detail);
+        let mut query = Self { q: String::new(), role: None, since: None, until: None, thread: None };
+        for (name, value) in url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()) {
+            match (&*name, &*value) {
+                ("q", q) => q.clone_into(&mut query.q),
+                ("role", "user") => query.role = Some(Role::User),
+                ("role", "assistant") => query.role = Some(Role::Assistant),
+                ("role", _) => return Err(wrong("role is user or assistant")),
+                ("since", time) => query.since = Some(page::time("since", time)?),
+                ("until", time) => query.until = Some(page::time("until", time)?),
+                ("thread", id) => query.thread = Some(id.parse().map_err(|_| wrong("thread is the id of a thread"))?),
+                _ => {}
+            }
         }
-        if q.chars().count() > limits::SEARCH_CHARS {
-            let detail = format!("q is longer than {} characters", limits::SEARCH_CHARS);
-            return Err(Problem::bad_request("query_too_long", detail));
-        }
-        Ok(Self { q })
+        query.q = accept(query.q)?;
+        Ok(query)
     }
+}
+
+/// What somebody searches for, within its bounds.
+pub(super) fn accept(q: String) -> Result<String, Problem> {
+    let q = without_nul(q);
+    if q.trim().is_empty() {
+        return Err(Problem::bad_request("query_empty", "q is what to search for"));
+    }
+    if q.chars().count() > limits::SEARCH_CHARS {
+        let detail = format!("q is longer than {} characters", limits::SEARCH_CHARS);
+        return Err(Problem::bad_request("query_too_long", detail));
+    }
+    Ok(q)
+}
+
+pub(super) fn words(q: &str) -> Words<'_> {
+    Words { text: q, last_is_prefix: ends_in_a_word(q) }
 }
 
 /// Searches one's messages, newest first
@@ -74,11 +107,13 @@ impl<S: Sync> FromRequestParts<S> for Query {
 pub(super) async fn search(
     State(app): State<App>,
     user: UserScope,
-    Query { q }: Query,
+    query: Query,
     asked: Asked,
 ) -> Result<Json<Page<HitView>>, Problem> {
     let before = asked.cursor(page::parse_time_cursor)?;
-    let wanted = Wanted { words: &q, last_is_prefix: ends_in_a_word(&q), before, limit: asked.limit };
+    let Query { q, role, since, until, thread } = &query;
+    let (role, since, until, thread) = (*role, *since, *until, *thread);
+    let wanted = Wanted { words: words(q), role, since, until, thread, before, limit: asked.limit };
     let owner = user.scope.owner();
     let (found, said) = app
         .store()
@@ -106,6 +141,7 @@ fn view(hit: Hit, said: &HashMap<ThreadId, String>) -> HitView {
         thread_id: hit.thread_id,
         message_id: hit.message_id,
         thread_title: hit.thread_title,
+        archived: hit.archived,
         role: hit.role,
         created_at: hit.created_at,
         snippet: pieces(&hit.snippet),

@@ -20,6 +20,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::body::{self, NoBody};
 use super::page::{self, Asked, Page};
 use super::path::Id;
+use super::search;
 use crate::app::App;
 use crate::auth::extract::UserScope;
 use crate::problem::Problem;
@@ -62,9 +63,12 @@ pub struct OriginView {
 }
 
 /// Which threads a list shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoParams)]
+#[derive(Debug, Clone, PartialEq, Eq, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Shown {
+    /// Only those whose title holds these words, written as in `GET /api/search`.
+    #[param(min_length = 1, max_length = 400)]
+    pub q: Option<String>,
     /// `false`, the default: those that are not archived; `true`: those that are; `all`: both.
     #[param(required = false, value_type = String)]
     pub archived: Option<bool>,
@@ -79,9 +83,10 @@ impl<S: Sync> FromRequestParts<S> for Shown {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let mut shown = Self { archived: Some(false), pinned: None, deleted: false };
+        let mut shown = Self { q: None, archived: Some(false), pinned: None, deleted: false };
         for (name, value) in url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()) {
             match (&*name, &*value) {
+                ("q", q) => shown.q = Some(search::accept(q.to_owned())?),
                 ("archived", "all") => shown.archived = None,
                 ("archived", value) => shown.archived = Some(flag("archived", value)?),
                 ("pinned", value) => shown.pinned = Some(flag("pinned", value)?),
@@ -111,6 +116,7 @@ pub(super) async fn list(
     let before = asked.cursor(page::parse_time_cursor)?;
     let owner = user.scope.owner();
     let filter = Filter {
+        words: shown.q.as_deref().map(search::words),
         archived: shown.archived,
         pinned: shown.pinned,
         deleted_within: shown.deleted.then_some(limits::THREAD_UNDO),

@@ -13,6 +13,7 @@ pub struct Hit {
     pub thread_id: ThreadId,
     pub message_id: MessageId,
     pub thread_title: Option<String>,
+    pub archived: bool,
     pub role: Role,
     pub created_at: DateTime<Utc>,
     /// Some of its text, with [`HIT_BEGINS`] and [`HIT_ENDS`] around what matched.
@@ -23,13 +24,24 @@ pub struct Hit {
 pub const HIT_BEGINS: char = '\u{2}';
 pub const HIT_ENDS: char = '\u{3}';
 
+/// Words as people write them into a search: words, "phrases", or, -not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Words<'a> {
+    pub text: &'a str,
+    /// The last word may be the beginning of one.
+    pub last_is_prefix: bool,
+}
+
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
-    /// As people write it: words, "phrases", or, -not.
-    pub words: &'a str,
-    /// The last word may be the beginning of one.
-    pub last_is_prefix: bool,
+    pub words: Words<'a>,
+    pub role: Option<Role>,
+    /// Only what was said then or later.
+    pub since: Option<DateTime<Utc>>,
+    /// Only what was said earlier.
+    pub until: Option<DateTime<Utc>>,
+    pub thread: Option<ThreadId>,
     pub before: Option<(DateTime<Utc>, MessageId)>,
     pub limit: i64,
 }
@@ -40,25 +52,27 @@ pub async fn messages(tx: &mut Tx, wanted: &Wanted<'_>) -> Result<Vec<Hit>, Stor
     let (at, id) = wanted.before.map_or((None, None), |(at, id)| (Some(at), Some(id.as_uuid())));
     let limit = i32::try_from(wanted.limit).map_err(StoreError::bug)?;
     let rows = sqlx::query!(
-        r#"with asked as (
-             select case when $4 then regexp_replace(q::text, '''$', ''':*')::tsquery else q end as words
-               from websearch_to_tsquery('simple', $3) as q)
-           select m.thread_id, m.id, t.title, m.role, m.created_at,
+        r#"with asked as (select search_words($3, $4) as words)
+           select m.thread_id, m.id, t.title, t.archived, m.role, m.created_at,
                   ts_headline('simple', translate(message_text(m.content), E'\x02\x03', ''), asked.words,
                               E'StartSel="\x02", StopSel="\x03", MaxFragments=2, MaxWords=24, MinWords=8, FragmentDelimiter=" … "')
                     as "snippet!"
              from asked
-             cross join lateral messages_search(asked.words, $5, $6, $7) found
+             cross join lateral messages_search(asked.words, $5, $6, $7, $8, $9, $10, $11) found
              join messages m on m.user_id = $1 and m.profile = $2 and m.thread_id = found.thread_id and m.id = found.id
              join threads t on t.user_id = $1 and t.profile = $2 and t.id = found.thread_id
             order by m.created_at desc, m.id desc"#,
         owner.user.as_str(),
         owner.profile.as_str(),
-        wanted.words,
-        wanted.last_is_prefix,
+        wanted.words.text,
+        wanted.words.last_is_prefix,
         at,
         id,
         limit,
+        wanted.role.map(Role::as_str),
+        wanted.since,
+        wanted.until,
+        wanted.thread.map(ThreadId::as_uuid),
     )
     .fetch_all(tx.conn())
     .await?;
@@ -68,6 +82,7 @@ pub async fn messages(tx: &mut Tx, wanted: &Wanted<'_>) -> Result<Vec<Hit>, Stor
                 thread_id: ThreadId::from_uuid(row.thread_id),
                 message_id: MessageId::from_uuid(row.id),
                 thread_title: row.title,
+                archived: row.archived,
                 role: Role::parse(&row.role).ok_or_else(|| StoreError::bug(format!("unknown role {}", row.role)))?,
                 created_at: row.created_at,
                 snippet: row.snippet,

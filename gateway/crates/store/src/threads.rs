@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::error::StoreError;
 use crate::runs::interval;
+use crate::search::Words;
 use crate::tx::Tx;
 
 /// What a writer needs to know of a thread that it has locked.
@@ -145,7 +146,9 @@ pub async fn advance(tx: &mut Tx, id: ThreadId, advance: Advance) -> Result<i64,
 
 /// Which threads a list shows; `None` shows both kinds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Filter {
+pub struct Filter<'a> {
+    /// Only those whose title holds these words.
+    pub words: Option<Words<'a>>,
     pub archived: Option<bool>,
     pub pinned: Option<bool>,
     /// Those that were deleted so recently, instead of those that are there.
@@ -155,7 +158,7 @@ pub struct Filter {
 /// Threads that are not hidden, newest first, after the given position.
 pub async fn list(
     tx: &mut Tx,
-    filter: Filter,
+    filter: Filter<'_>,
     before: Option<(DateTime<Utc>, ThreadId)>,
     limit: i64,
 ) -> Result<Vec<ThreadSummary>, StoreError> {
@@ -171,6 +174,8 @@ pub async fn list(
             and ($6::boolean is null or archived = $6)
             and ($7::boolean is null or pinned = $7)
             and case when $8::interval is null then deleted_at is null else deleted_at > app_now() - $8 end
+            and ($9::text is null
+                 or to_tsvector('simple'::regconfig, coalesce(title, '')) @@ search_words($9, $10))
           order by updated_at desc, id desc
           limit $5",
         owner.user.as_str(),
@@ -181,6 +186,8 @@ pub async fn list(
         filter.archived,
         filter.pinned,
         filter.deleted_within.map(interval) as _,
+        filter.words.map(|words| words.text),
+        filter.words.is_some_and(|words| words.last_is_prefix),
     )
     .fetch_all(tx.conn())
     .await?;

@@ -37,6 +37,10 @@ const DOORS: &[(&str, &str)] = &[
     ("profile_delete()", "adjutant_app"),
     ("profile_names()", "adjutant_app"),
     ("messages_search(tsquery,timestamp with time zone,uuid,integer)", "adjutant_app"),
+    (
+        "messages_search(tsquery,timestamp with time zone,uuid,integer,text,timestamp with time zone,timestamp with time zone,uuid)",
+        "adjutant_app",
+    ),
     ("purge(interval,interval,integer)", "adjutant_system"),
     ("replica_number()", "adjutant_system"),
     ("run_rights(text)", "adjutant_app"),
@@ -60,6 +64,7 @@ const HARMLESS: &[&str] = &[
     "app_user()",
     "message_said(jsonb)",
     "message_text(jsonb)",
+    "search_words(text,boolean)",
 ];
 
 const RULES: &[Rule] = &[
