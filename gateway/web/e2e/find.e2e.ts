@@ -2,7 +2,20 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Rest } from './rest';
-import { answered, broken, control, fits, launch, PATIENCE, picture, say, SIZES, visit, type Size } from './support';
+import {
+  answered,
+  broken,
+  control,
+  crowded,
+  fits,
+  launch,
+  PATIENCE,
+  picture,
+  say,
+  SIZES,
+  visit,
+  type Size,
+} from './support';
 
 let browser: Browser;
 beforeAll(async () => {
@@ -140,6 +153,76 @@ describe.each(sizes)('on a %s', (size) => {
     await page.keyboard.press('ArrowDown');
     await page.keyboard.press('Enter');
     await page.locator('article.is-found').waitFor();
+    expect(faults).toEqual([]);
+    await context.close();
+  });
+
+  it('filters narrow a search, stay in the address, and are cleared', async () => {
+    const rest = await Rest.person();
+    const { context, page, faults } = await visit(browser, { size, key: rest.key });
+    const [otter = '', put = ''] = await rest.chats(['echo otter one swims', 'play [["the otter dives"]]']);
+    await rest.send('PATCH', `/api/threads/${otter}`, { title: 'Otter days' });
+    await rest.send('PATCH', `/api/threads/${put}`, { title: 'Put away', archived: true });
+    const hits = page.locator('.hits li');
+    const role = (name: string) => page.locator('.filters label', { hasText: name });
+    await page.goto('/chat/search?q=otter');
+    await page.getByText('4 messages, newest first').waitFor();
+    expect(await hits.filter({ hasText: 'Archived' }).locator('b').allTextContents()).toEqual(['Put away', 'Put away']);
+    await role('You').click();
+    await page.getByText('2 messages, newest first').waitFor();
+    expect(await hits.getByText(/You, /).count()).toBe(2);
+    expect(page.url()).toContain('role=user');
+    await role('Answers').click();
+    await expect.poll(() => hits.getByText(/Chief of Staff, /).count()).toBe(2);
+    // All of it is new: what the server is asked for is what tells the times apart.
+    const asked = page.waitForRequest((request) => request.url().includes('since='));
+    await page.getByRole('combobox', { name: 'When' }).selectOption('Last 7 days');
+    const since = new URL((await asked).url()).searchParams.get('since') ?? '';
+    expect(Math.round((Date.now() - new Date(since).getTime()) / 86_400_000)).toBe(7);
+    await page.getByText('2 messages, newest first').waitFor();
+    expect(await broken(page)).toEqual([]);
+    // A hit and back, and a reload, leave them as they are.
+    await hits.first().getByRole('link').click();
+    await page.locator('article.is-found').waitFor();
+    await page.goBack();
+    await page.getByText('2 messages, newest first').waitFor();
+    await page.reload();
+    await page.getByText('2 messages, newest first').waitFor();
+    expect(await page.getByRole('radio', { name: 'Answers' }).isChecked()).toBe(true);
+    expect(await page.getByRole('combobox', { name: 'When' }).inputValue()).toBe('week');
+    await page.getByRole('button', { name: 'Clear filters' }).click();
+    await page.getByText('4 messages, newest first').waitFor();
+    expect(page.url()).toMatch(/search\?q=otter$/);
+    // From a chat, in that chat alone.
+    await page.goto(`/chat/${otter}`);
+    await answered(page, 'echo otter one swims');
+    await page.getByRole('button', { name: 'Chat menu' }).click();
+    await page.getByRole('button', { name: 'Find in this chat' }).click();
+    const only = page.getByRole('button', { name: 'In “Otter days”' });
+    await only.waitFor();
+    const field = page.getByRole('searchbox', { name: 'Search all messages' });
+    await field.fill('otter');
+    await page.getByText('2 messages, newest first').waitFor();
+    expect(await hits.locator('b').allTextContents()).toEqual(['Otter days', 'Otter days']);
+    await role('Answers').click();
+    await page.getByText('One message, newest first').waitFor();
+    await picture(page, `search-filters-${size}`);
+    expect(await broken(page)).toEqual([]);
+    expect(await fits(page)).toBe(true);
+    expect(await crowded(page, '.filters')).toEqual([]);
+    // A row of the page on a desktop, two on a phone.
+    expect((await page.locator('.filters').boundingBox())?.height).toBeLessThan(120);
+    await field.fill('otter dives');
+    await page.getByText('Nothing was found for “otter dives” with these filters.').waitFor();
+    await picture(page, `search-filters-none-${size}`);
+    expect(await broken(page)).toEqual([]);
+    await only.click();
+    expect(await field.evaluate((it) => it === document.activeElement)).toBe(true);
+    await page.getByText('One message, newest first').waitFor();
+    await page.goto(`/chat/search?q=otter+dives&role=user&thread=${otter}`);
+    await page.getByRole('button', { name: 'Search without filters' }).click();
+    await page.getByText('2 messages, newest first').waitFor();
+    expect(await field.evaluate((it) => it === document.activeElement)).toBe(true);
     expect(faults).toEqual([]);
     await context.close();
   });
@@ -346,22 +429,34 @@ describe.each(sizes)('on a %s', (size) => {
   it('a long list is read as one scrolls, and what is pinned stands on top', async () => {
     const rest = await Rest.person();
     const { context, page, faults } = await visit(browser, { size, key: rest.key });
-    const [oldest] = await rest.chats(['echo oldest of all']);
+    const [oldest, second] = await rest.chats(['echo oldest of all', 'echo second of all']);
     for (let ten = 0; ten < 6; ten += 1)
       await Promise.all(Array.from({ length: 10 }, (_, at) => rest.ask(`echo chat ${ten * 10 + at}`)));
     await rest.send('PATCH', `/api/threads/${oldest}`, { pinned: true });
+    await rest.send('PATCH', `/api/threads/${second}`, { title: 'Plum jam' });
     await page.goto('/chat');
     await page.locator('.threads li').nth(49).waitFor();
     expect((await names(page))[0]).toBe('About echo oldest of all');
-    expect(await page.locator('.threads li').count()).toBeLessThan(61);
+    expect(await page.locator('.threads li').count()).toBeLessThan(62);
+    // A chat that the list was not read down to is found by its title, which nobody said.
+    expect(await names(page)).not.toContain('Plum jam');
+    await page.keyboard.press('Control+k');
+    await page.getByRole('combobox', { name: 'Find anything' }).fill('plum ja');
+    await page.getByText('More chats').waitFor();
+    await picture(page, `box-more-${size}`);
+    expect(await broken(page)).toEqual([]);
+    await page.keyboard.press('Enter');
+    await page.waitForURL(`**/chat/${second}`);
+    await answered(page, 'echo second of all');
+    await page.goto('/chat');
     await page.locator('.threads li').last().scrollIntoViewIfNeeded();
-    await expect.poll(() => page.locator('.threads li').count(), { timeout: PATIENCE }).toBe(61);
+    await expect.poll(() => page.locator('.threads li').count(), { timeout: PATIENCE }).toBe(62);
     expect(await page.getByRole('button', { name: 'Show more' }).count()).toBe(0);
     expect(
       new Set(
         await page.locator('.threads li a').evaluateAll((links) => links.map((link) => link.getAttribute('href'))),
       ).size,
-    ).toBe(61);
+    ).toBe(62);
     expect(faults).toEqual([]);
     await context.close();
   });

@@ -7,6 +7,7 @@ import { matches } from './matching';
 import { router } from './router.svelte';
 import { hitAddress, searchAddress } from './searching.svelte';
 import { profileName, session } from './session.svelte';
+import type { Thread } from './shelf.svelte';
 import { t, type Key } from './words';
 
 export interface Line {
@@ -32,8 +33,20 @@ const SETTINGS: [string, Key][] = [
   ['data', 'set.nav.data'],
 ];
 
+function chatLine(thread: Thread, group: Key): Line {
+  return {
+    id: `t-${thread.id}`,
+    group,
+    text: chatName(thread),
+    hint: thread.archived ? t('chats.archive') : '',
+    act: () => router.go(`/chat/${thread.id}`),
+  };
+}
+
 export class BoxLines {
   hits = $state.raw<Schemas['HitView'][]>([]);
+  /** Chats whose title holds the words, also those that no list was read down to. */
+  titled = $state.raw<Thread[]>([]);
   busy = $state(false);
   failure = $state.raw<unknown>(null);
   #turn = 0;
@@ -46,17 +59,20 @@ export class BoxLines {
     clearTimeout(this.#timer);
     this.failure = null;
     this.busy = q.length > 1;
-    if (!this.busy) this.hits = [];
+    if (!this.busy) [this.hits, this.titled] = [[], []];
     else this.#timer = setTimeout(() => void this.#read(q, turn), pause);
   }
 
   async #read(q: string, turn: number) {
     try {
-      const { items } = await answer(api.GET('/api/search', { params: { query: { q, limit: HITS } } }));
-      if (turn === this.#turn) this.hits = items;
+      const [hits, titled] = await Promise.all([
+        answer(api.GET('/api/search', { params: { query: { q, limit: HITS } } })),
+        answer(api.GET('/api/threads', { params: { query: { q, archived: 'all', limit: CHATS } } })),
+      ]);
+      if (turn === this.#turn) [this.hits, this.titled] = [hits.items, titled.items];
     } catch (error) {
       if (turn !== this.#turn) return;
-      this.hits = [];
+      [this.hits, this.titled] = [[], []];
       this.failure = error;
     } finally {
       if (turn === this.#turn) this.busy = false;
@@ -70,20 +86,17 @@ export class BoxLines {
     const chats = this.#chats(fits);
     const orders = this.#orders(fits, context);
     if (typed === '') return [...chats, ...orders];
-    return [...chats, ...this.#settings(fits), ...orders, ...this.#messages(typed)];
+    // What the server found stands behind what was there at once: no line moves away under the one that is chosen.
+    const shown = new Set(chats.map((line) => line.id));
+    const more = this.titled.map((thread) => chatLine(thread, 'box.moreChats')).filter((line) => !shown.has(line.id));
+    return [...chats, ...this.#settings(fits), ...orders, ...more, ...this.#messages(typed)];
   }
 
   #chats(fits: (words: string[]) => boolean): Line[] {
     const { chats, archive } = desk.threads.shelves;
     const all = [...chats.items, ...archive.items];
     const found = all.filter((thread) => fits([chatName(thread)])).slice(0, CHATS);
-    return found.map((thread) => ({
-      id: `t-${thread.id}`,
-      group: 'box.chats',
-      text: chatName(thread),
-      hint: thread.archived ? t('chats.archive') : '',
-      act: () => router.go(`/chat/${thread.id}`),
-    }));
+    return found.map((thread) => chatLine(thread, 'box.chats'));
   }
 
   #settings(fits: (words: string[]) => boolean): Line[] {
@@ -126,7 +139,7 @@ export class BoxLines {
       group: 'box.messages',
       text: '',
       pieces: hit.snippet,
-      hint: chatName({ id: hit.threadId, title: hit.threadTitle ?? null }),
+      hint: chatName({ title: hit.threadTitle, said: hit.said }),
       act: () => router.go(hitAddress(hit, typed)),
     }));
     const act = () => router.go(searchAddress(typed));

@@ -1,7 +1,19 @@
 // What a chat is called: its title, or how it begins until it has one.
-import { desk } from './desk.svelte';
 import { t } from './words';
 
-export function chatName(thread: { id: string; title?: string | null | undefined }): string {
-  return thread.title?.trim() || desk.threads.said.get(thread.id) || t('chats.untitled');
+/** Letters of a beginning that are shown. */
+const LONGEST = 120;
+
+export interface Named {
+  title?: string | null | undefined;
+  said?: string | null | undefined;
+}
+
+export function chatName(thread: Named | null | undefined): string {
+  return thread?.title?.trim() || beginning(thread?.said ?? '') || t('chats.untitled');
+}
+
+function beginning(text: string): string {
+  const flat = text.replace(/\s+/g, ' ').trim();
+  return flat.length > LONGEST ? `${flat.slice(0, LONGEST).trimEnd()}…` : flat;
 }

@@ -8,9 +8,6 @@ import { Shelf, type Thread } from './shelf.svelte';
 export type { Thread } from './shelf.svelte';
 export type Doing = 'running' | 'waiting' | 'quarantined';
 
-/** Runs that are looked at for how a thread without a title begins. */
-const RUNS = 100;
-
 /** Milliseconds without an answer, after which what was kept is better than nothing. */
 export const LATE = 1_500;
 
@@ -21,8 +18,6 @@ export class Threads {
     deleted: new Shelf({ deleted: true }),
   };
   doing = new SvelteMap<string, Doing>();
-  /** How a thread begins, where that was heard: its name until it has a title. */
-  said = new SvelteMap<string, string>();
   /** Threads that were asked for and are not there: deleted, or somebody else's. */
   gone = new SvelteSet<string>();
   /** Threads that stand further down than the lists were read. */
@@ -46,7 +41,6 @@ export class Threads {
     await Promise.all([chats.load(), archive.loaded ? archive.load() : undefined]);
     clearTimeout(late);
     if (chats.failure) await this.#showKept();
-    void this.#nameUntitled();
   }
 
   async #showKept() {
@@ -91,7 +85,6 @@ export class Threads {
   }
 
   event({ threadId, event, seq }: EventFrame) {
-    if (event.type === 'RUN_STARTED') this.#hear(threadId, event.input.messages[0]?.content);
     if (event.type === 'RUN_STARTED') this.doing.set(threadId, 'running');
     if (event.type === 'RUN_FINISHED' || event.type === 'RUN_ERROR') this.doing.delete(threadId);
     if (event.type === 'CUSTOM' && event.name === 'run.state') {
@@ -132,28 +125,4 @@ export class Threads {
     this.gone.add(id);
     if (this.shelves.deleted.loaded) void this.shelves.deleted.load();
   }
-
-  #hear(id: string, content: unknown) {
-    const parts = Array.isArray(content) ? (content as { text?: string }[]) : [{ text: String(content ?? '') }];
-    const text = beginning(parts.map((part) => part.text ?? '').join(' '));
-    if (text !== '' && !this.said.has(id)) this.said.set(id, text);
-  }
-
-  /** The list does not say how a thread begins; what ran in it does. */
-  async #nameUntitled() {
-    const isUntitled = this.items.some((thread) => !thread.title && !this.said.has(thread.id));
-    if (!isUntitled) return;
-    try {
-      const { items } = await answer(api.GET('/api/runs', { params: { query: { limit: RUNS } } }));
-      // Newest first: the last word is that of the oldest.
-      for (const { threadId, said } of items) if (said) this.said.set(threadId, beginning(said));
-    } catch {
-      // Then it has no name yet.
-    }
-  }
-}
-
-function beginning(text: string): string {
-  const flat = text.replace(/\s+/g, ' ').trim();
-  return flat.length > 120 ? `${flat.slice(0, 120).trimEnd()}…` : flat;
 }
