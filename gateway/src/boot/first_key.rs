@@ -1,6 +1,6 @@
 //! The first key: seeded when there is none, from `ASSISTANT_API_KEY` or a fresh one that is shown once.
 
-use adjutant_core::scope::{ProfileName, Role};
+use adjutant_core::scope::Role;
 use adjutant_store::keys::{self, KeyIdentity, KeyProfile};
 use adjutant_store::store::Store;
 use anyhow::{Context, Result};
@@ -9,7 +9,6 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::auth::key::{self, NewKey};
 use crate::config::owner::Owner;
 
-const PROFILE: &str = "personal";
 const LABEL: &str = "first key";
 
 /// Returns the key to show when it was made here.
@@ -20,7 +19,8 @@ pub async fn seed(store: &Store, owner: &Owner) -> Result<Option<SecretString>> 
     let identity = KeyIdentity {
         key_id: id,
         user: owner.user.clone(),
-        profile: KeyProfile::One(ProfileName::parse(PROFILE)?),
+        // Whoever sets the server up makes the profiles, too.
+        profile: KeyProfile::Any,
         role: Role::Admin,
         allow_operator_llm: true,
     };

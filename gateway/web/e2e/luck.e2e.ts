@@ -131,6 +131,33 @@ describe('a new chat without a network', () => {
   });
 });
 
+describe('a connection that no longer answers', () => {
+  it('is left for a new one, and what was sent on it arrives once', async () => {
+    const { context, page, faults } = await visit(browser);
+    let isDead = false;
+    let opened = 0;
+    await page.routeWebSocket(/\/ws\?/, (socket) => {
+      const first = (opened += 1) === 1;
+      const server = socket.connectToServer();
+      const passes = () => !(first && isDead);
+      socket.onMessage((message) => passes() && server.send(message));
+      server.onMessage((message) => passes() && socket.send(message));
+    });
+    await page.goto('/chat/new');
+    await say(page, 'echo heard');
+    await answered(page, 'echo heard');
+    isDead = true;
+    await say(page, 'echo into the void');
+    await answered(page, 'echo into the void');
+    expect(opened).toBe(2);
+    await page.reload();
+    await answered(page, 'echo into the void');
+    expect(await page.locator('.entry.mine p.letter').allTextContents()).toEqual(['echo heard', 'echo into the void']);
+    expect(faults).toEqual([]);
+    await context.close();
+  });
+});
+
 describe('a server that dies', () => {
   it('in the middle of an answer is waited for, and the answer ends once', async () => {
     const { context, page, faults } = await visit(browser);

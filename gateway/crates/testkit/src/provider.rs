@@ -185,11 +185,11 @@ async fn complete(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: B
         Reply::Status(status, body) => {
             (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body).into_response()
         }
-        Reply::Stream(pieces) => streamed(pieces),
+        Reply::Stream(pieces) => streamed(turn.body["model"].as_str().unwrap_or_default().to_owned(), pieces),
     }
 }
 
-fn streamed(pieces: Vec<Piece>) -> Response {
+fn streamed(model: String, pieces: Vec<Piece>) -> Response {
     let called = pieces.iter().any(|piece| matches!(piece, Piece::Call { .. }));
     let cut = pieces.iter().any(|piece| matches!(piece, Piece::Cut));
     let calls = pieces.iter().scan(0, |next, piece| {
@@ -198,22 +198,26 @@ fn streamed(pieces: Vec<Piece>) -> Response {
         Some(index)
     });
     let indexed: Vec<(usize, Piece)> = calls.collect::<Vec<_>>().into_iter().zip(pieces).collect();
-    let body = stream::iter(indexed).then(|(index, piece)| async move {
-        match piece {
-            Piece::Text(text) => Some(event(&json!({"content": text}), None)),
-            Piece::Think(text) => Some(event(&json!({"reasoning_content": text}), None)),
-            Piece::Call { id, name, arguments } => {
-                let function = json!({"name": name, "arguments": arguments});
-                let call = json!({"index": index, "id": id, "type": "function", "function": function});
-                Some(event(&json!({"tool_calls": [call]}), None))
-            }
-            Piece::Hold(permits) => {
-                if let Ok(permit) = permits.acquire().await {
-                    permit.forget();
+    let said = model.clone();
+    let body = stream::iter(indexed).then(move |(index, piece)| {
+        let model = said.clone();
+        async move {
+            match piece {
+                Piece::Text(text) => Some(event(&model, &json!({"content": text}), None)),
+                Piece::Think(text) => Some(event(&model, &json!({"reasoning_content": text}), None)),
+                Piece::Call { id, name, arguments } => {
+                    let function = json!({"name": name, "arguments": arguments});
+                    let call = json!({"index": index, "id": id, "type": "function", "function": function});
+                    Some(event(&model, &json!({"tool_calls": [call]}), None))
                 }
-                Some(": held\n\n".to_owned())
+                Piece::Hold(permits) => {
+                    if let Ok(permit) = permits.acquire().await {
+                        permit.forget();
+                    }
+                    Some(": held\n\n".to_owned())
+                }
+                Piece::Cut => None,
             }
-            Piece::Cut => None,
         }
     });
     let end = if cut {
@@ -222,16 +226,20 @@ fn streamed(pieces: Vec<Piece>) -> Response {
         let reason = if called { "tool_calls" } else { "stop" };
         let usage = json!({"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18});
         let usage = json!({"id": "c", "object": "chat.completion.chunk", "choices": [], "usage": usage});
-        vec![Some(event(&json!({}), Some(reason))), Some(format!("data: {usage}\n\n")), Some("data: [DONE]\n\n".into())]
+        vec![
+            Some(event(&model, &json!({}), Some(reason))),
+            Some(format!("data: {usage}\n\n")),
+            Some("data: [DONE]\n\n".into()),
+        ]
     };
     let frames = body.chain(stream::iter(end)).take_while(|frame| std::future::ready(frame.is_some()));
     let body = Body::from_stream(frames.map(|frame| Ok::<_, Infallible>(frame.unwrap_or_default())));
     ([(header::CONTENT_TYPE, "text/event-stream")], body).into_response()
 }
 
-fn event(delta: &Value, finish: Option<&str>) -> String {
+fn event(model: &str, delta: &Value, finish: Option<&str>) -> String {
     let choice = json!({"index": 0, "delta": delta, "finish_reason": finish});
-    let chunk = json!({"id": "c", "object": "chat.completion.chunk", "model": "scripted", "choices": [choice]});
+    let chunk = json!({"id": "c", "object": "chat.completion.chunk", "model": model, "choices": [choice]});
     format!("data: {chunk}\n\n")
 }
 

@@ -1,8 +1,9 @@
 // What is on a person's desk: the connection, the threads, what waits for them, and the conversations that are open.
 // Pages read it; it alone listens to the socket.
+import { newId } from './ids';
 import { SvelteMap } from 'svelte/reactivity';
 import type { Ack, ErrorFrame, EventFrame, ServerFrame } from '../wire/frames';
-import { Problem } from './api';
+import { api, Problem, sentence } from './api';
 import { begunBefore, keepBegun } from './fresh';
 import { forgetReadable } from './keep';
 import { load, loadOlder, take } from './loading';
@@ -12,6 +13,7 @@ import { beginReading, keptTalk, lastSeen, sawServer } from './reading';
 import { session } from './session.svelte';
 import { Socket, type Link, type Listener } from './socket';
 import { LATE, Threads } from './threads.svelte';
+import { toasts } from './toasts.svelte';
 import { Transcript } from './transcript.svelte';
 import { updates } from './updates.svelte';
 
@@ -50,6 +52,7 @@ class Desk implements Listener {
       session.scope,
       (frame) => this.#socket.send(frame),
       (begun) => this.#began(begun),
+      () => this.#socket.renew(),
     );
     this.outbox = outbox;
     this.#socket.start();
@@ -132,12 +135,16 @@ class Desk implements Listener {
     await this.outbox?.add({ ...message, writtenAt: Date.now() });
   }
 
+  /** Stops a run, by whichever way is open. */
   cancel(runId: string) {
-    this.#socket.send({ type: 'run.cancel', runId });
+    if (this.#socket.send({ type: 'run.cancel', runId })) return;
+    api.POST('/api/runs/{id}/cancel', { params: { path: { id: runId } } }).catch((error: unknown) => {
+      toasts.say(sentence(error));
+    });
   }
 
   tryAgain(threadId: string, messageId: string, model?: string): boolean {
-    const id = crypto.randomUUID();
+    const id = newId();
     return this.#socket.send({ type: 'run.retry', clientMessageId: id, threadId, messageId, ...(model && { model }) });
   }
 

@@ -1,6 +1,7 @@
 // What somebody began to write: it survives a reload, a new version and a session that ran out. In the local storage,
 // because its writes are done when they return: a database's are not, when the page goes away behind them.
 // Tabs that show the same chat show the same draft. A new chat belongs to its tab; when that is gone, to the next one.
+import { newId } from './ids';
 import { DRAFTS } from './keep';
 import type { Attached } from './message.svelte';
 import { session } from './session.svelte';
@@ -17,7 +18,7 @@ export interface Draft {
 
 const NEW = 'new';
 const TAB = 'adjutant.tab';
-const tab = sessionStorage.getItem(TAB) ?? crypto.randomUUID();
+const tab = sessionStorage.getItem(TAB) ?? newId();
 sessionStorage.setItem(TAB, tab);
 // Held for as long as the tab lives, so that others see whose draft is nobody's.
 void navigator.locks?.request(`${TAB}/${tab}`, () => new Promise(() => {}));

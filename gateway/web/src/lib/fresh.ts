@@ -1,9 +1,10 @@
 // Chats that the server does not know yet: each has a name of ours until its first message has an ack.
+import { newId } from './ids';
 const FRESH = 'new:';
 const BEGUN = 'adjutant.begun';
 
 export function freshName(): string {
-  return `${FRESH}${crypto.randomUUID()}`;
+  return `${FRESH}${newId()}`;
 }
 
 /** `new` is the address of a chat that was not even named. */

@@ -37,6 +37,8 @@ interface Gone {
 /** Refusals that pass by themselves. */
 const PASSING = new Set(['database_unavailable', 'conflict', 'internal']);
 const AGAIN_AFTER = 2_000;
+/** Milliseconds for an answer; without one the connection is as good as gone. */
+const ANSWERED_WITHIN = 10_000;
 
 export class Outbox {
   waiting = $state<Waiting[]>([]);
@@ -46,15 +48,18 @@ export class Outbox {
   #send: (frame: ClientFrame) => boolean;
   /** What was sent on this connection and not answered. */
   #underway: string | null = null;
+  #stuck: () => void;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #overdue: ReturnType<typeof setTimeout> | undefined;
   /** What was sent or taken back here or in another tab: it does not come up again. */
   #gone = new Set<string>();
   #others: BroadcastChannel;
 
-  /** `begun` hears which thread a message began, also when another tab sent it. */
-  constructor(scope: string, send: (frame: ClientFrame) => boolean, begun: (begun: Begun) => void) {
+  /** `begun` hears which thread a message began, also when another tab sent it; `stuck` that nobody answers. */
+  constructor(scope: string, send: (frame: ClientFrame) => boolean, begun: (begun: Begun) => void, stuck: () => void) {
     this.#scope = scope;
     this.#send = send;
+    this.#stuck = stuck;
     this.#others = new BroadcastChannel(`adjutant.outbox/${scope}`);
     this.#others.onmessage = ({ data }: MessageEvent<Gone>) => {
       if (data.begun) {
@@ -125,7 +130,10 @@ export class Outbox {
       if (message.refused) held.add(message.thread);
       return !held.has(message.thread);
     });
-    if (next && this.#send(frame(next))) this.#underway = next.clientMessageId;
+    if (!next || !this.#send(frame(next))) return;
+    const id = (this.#underway = next.clientMessageId);
+    clearTimeout(this.#overdue);
+    this.#overdue = setTimeout(() => this.#underway === id && this.#stuck(), ANSWERED_WITHIN);
   }
 
   /** Takes out the message that is acknowledged. What it began, if it was one of these and began something. */

@@ -1,5 +1,6 @@
 // Where somebody was on each page of the history: scrolled how far, so that back leads to the same place. And where the
 // focus goes when a page is new.
+import { newId } from './ids';
 import { tick } from 'svelte';
 
 /** How far something was scrolled, and, where it holds messages, which of them stood how far below its edge: their heights
@@ -41,7 +42,7 @@ function scrollers(): Map<string, Element> {
 
 /** The entry that is shown gets a name of its own. */
 export function entry(name: string | undefined): string {
-  current = name ?? crypto.randomUUID();
+  current = name ?? newId();
   return current;
 }
 

@@ -7,6 +7,8 @@ export type Link = 'connecting' | 'open' | 'waiting' | 'closed';
 
 /** Milliseconds to wait after failures, the last for all further ones. */
 const PAUSES = [250, 500, 1_000, 2_000, 5_000, 10_000];
+/** Milliseconds out of sight after which a connection is not trusted. */
+const SLEEP = 30_000;
 const NOT_AGAIN = new Set([1002, 4001, 4002, 4009]);
 
 export interface Listener {
@@ -24,6 +26,7 @@ export class Socket {
   #failures = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #ended = true;
+  #hiddenAt: number | null = null;
   /** Attempts are told apart, so that one that comes late changes nothing. */
   #attempt = 0;
 
@@ -56,10 +59,22 @@ export class Socket {
   }
 
   #now = () => {
-    if (this.#ended || document.visibilityState === 'hidden' || this.#socket) return;
+    if (document.visibilityState === 'hidden') {
+      this.#hiddenAt ??= Date.now();
+      return;
+    }
+    // A device that slept may hold a socket that nobody is at the other end of.
+    const slept = this.#hiddenAt !== null && Date.now() - this.#hiddenAt > SLEEP;
+    this.#hiddenAt = null;
+    if (!this.#socket || slept) this.renew();
+  };
+
+  /** Connects anew, at once: the connection that there is does not answer. */
+  renew() {
+    if (this.#ended) return;
     this.#failures = 0;
     void this.#connect();
-  };
+  }
 
   /** The network went away: a socket may take minutes to notice. */
   #lost = () => {
