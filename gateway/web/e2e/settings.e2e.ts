@@ -587,7 +587,8 @@ describe.each(sizes)('on a %s', (size) => {
     await dialog.getByLabel(`Type ${user} to confirm`).fill(user);
     await deed.click();
     await page.getByRole('heading', { name: 'Your key' }).waitFor();
-    await other.page.getByRole('heading', { name: 'Sign in again' }).waitFor();
+    // Whether its socket hears of the key or of the profile first, the other browser is signed out.
+    await other.page.getByLabel('Key').waitFor();
     await page.getByLabel('Key').fill(key);
     await page.getByRole('button', { name: 'Sign in' }).click();
     await page.getByText('This key is not known here.', { exact: false }).waitFor();

@@ -266,24 +266,25 @@ describe.each(sizes)('on a %s', (size) => {
     await expect.poll(texts).toEqual(['echo one', 'echo two']);
     await page.reload();
     await expect.poll(texts).toEqual(['echo one', 'echo two']);
-    await queued.filter({ hasText: 'two' }).getByRole('button', { name: 'Edit' }).click();
-    await expect.poll(texts).toEqual(['echo one']);
-    expect(await composer(page).inputValue()).toBe('echo two');
-    await composer(page).fill('echo two, better');
+    // Changed where it stands: the first one stays the first.
+    await queued.filter({ hasText: 'one' }).getByRole('button', { name: 'Edit' }).click();
+    expect(await composer(page).inputValue()).toBe('echo one');
+    await composer(page).fill('echo one, better');
     await page.keyboard.press(sends);
-    await expect.poll(texts).toEqual(['echo one', 'echo two, better']);
+    await expect.poll(texts).toEqual(['echo one, better', 'echo two']);
+    expect(await composer(page).inputValue()).toBe('');
     await page.getByRole('radio', { name: 'Now' }).check();
     await composer(page).fill('echo joined');
     await act(page, 'Steer this answer').click();
     await queued.filter({ hasText: 'joined' }).getByText('Joins this answer at its next step').waitFor();
     await control('release');
-    await answered(page, 'echo two, better');
+    await answered(page, 'echo two');
     expect(await queued.count()).toBe(0);
-    const expected = ['Looking', 'echo joined', 'echo joined', 'echo one', 'echo one'];
-    const whole = [expect.stringContaining('play'), ...expected, 'echo two, better', 'echo two, better'];
+    const expected = ['Looking', 'echo joined', 'echo joined', 'echo one, better', 'echo one, better'];
+    const whole = [expect.stringContaining('play'), ...expected, 'echo two', 'echo two'];
     expect(await order(page)).toEqual(whole);
     await page.reload();
-    await answered(page, 'echo two, better');
+    await answered(page, 'echo two');
     expect(await order(page)).toEqual(whole);
     // Taken back by mistake: the toast gives it back.
     await play(page, ['Again', hold]);

@@ -185,11 +185,11 @@ async fn complete(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: B
         Reply::Status(status, body) => {
             (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body).into_response()
         }
-        Reply::Stream(pieces) => streamed(turn.body["model"].as_str().unwrap_or_default().to_owned(), pieces),
+        Reply::Stream(pieces) => streamed(turn.body["model"].as_str().unwrap_or_default(), pieces),
     }
 }
 
-fn streamed(model: String, pieces: Vec<Piece>) -> Response {
+fn streamed(model: &str, pieces: Vec<Piece>) -> Response {
     let called = pieces.iter().any(|piece| matches!(piece, Piece::Call { .. }));
     let cut = pieces.iter().any(|piece| matches!(piece, Piece::Cut));
     let calls = pieces.iter().scan(0, |next, piece| {
@@ -198,7 +198,7 @@ fn streamed(model: String, pieces: Vec<Piece>) -> Response {
         Some(index)
     });
     let indexed: Vec<(usize, Piece)> = calls.collect::<Vec<_>>().into_iter().zip(pieces).collect();
-    let said = model.clone();
+    let said = model.to_owned();
     let body = stream::iter(indexed).then(move |(index, piece)| {
         let model = said.clone();
         async move {
@@ -227,7 +227,7 @@ fn streamed(model: String, pieces: Vec<Piece>) -> Response {
         let usage = json!({"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18});
         let usage = json!({"id": "c", "object": "chat.completion.chunk", "choices": [], "usage": usage});
         vec![
-            Some(event(&model, &json!({}), Some(reason))),
+            Some(event(model, &json!({}), Some(reason))),
             Some(format!("data: {usage}\n\n")),
             Some("data: [DONE]\n\n".into()),
         ]

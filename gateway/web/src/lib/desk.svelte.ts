@@ -3,10 +3,11 @@
 import { newId } from './ids';
 import { SvelteMap } from 'svelte/reactivity';
 import type { Ack, ErrorFrame, EventFrame, ServerFrame } from '../wire/frames';
-import { api, Problem, sentence } from './api';
+import { answer, api, Problem, sentence } from './api';
 import { begunBefore, keepBegun } from './fresh';
 import { forgetReadable } from './keep';
 import { load, loadOlder, take } from './loading';
+import type { Attached } from './message.svelte';
 import { Needs } from './needs.svelte';
 import { Outbox, type Begun, type Waiting } from './outbox.svelte';
 import { beginReading, keptTalk, lastSeen, sawServer } from './reading';
@@ -141,6 +142,13 @@ class Desk implements Listener {
     api.POST('/api/runs/{id}/cancel', { params: { path: { id: runId } } }).catch((error: unknown) => {
       toasts.say(sentence(error));
     });
+  }
+
+  /** Changes a message that waits for its turn. */
+  async revise(runId: string, text: string, files: Attached[]) {
+    const parts = files.map(({ fileId }) => ({ type: 'file' as const, fileId }));
+    const content = text === '' ? parts : [{ type: 'text' as const, text }, ...parts];
+    await answer(api.PATCH('/api/runs/{id}', { params: { path: { id: runId } }, body: { content } }));
   }
 
   tryAgain(threadId: string, messageId: string, model?: string): boolean {

@@ -2,6 +2,7 @@
 import type { Schemas } from './api';
 import { answer, api } from './api';
 import { Call, Message, type Attached } from './message.svelte';
+import { partsOf } from './modelNames';
 import type { Transcript } from './transcript.svelte';
 
 /** Messages that are read at once. */
@@ -59,7 +60,7 @@ export function take(transcript: Transcript, items: Read[], behind: Message[]) {
       transcript.find(item.id) ??
       new Message(item.id, item.role === 'user' || item.role === 'assistant' ? item.role : 'system');
     fill(message, item);
-    message.model ??= transcript.runs.get(message.runId ?? '')?.model ?? null;
+    message.model = item.model ? partsOf(item.model).name : (transcript.runs.get(message.runId ?? '')?.model ?? null);
     shown.push(message);
   }
   const known = new Set(shown.map((message) => message.id));
@@ -77,6 +78,7 @@ function fill(message: Message, item: Read) {
   message.done = true;
   message.text = item.content.map((part) => (part.type === 'text' ? part.text : '')).join('');
   message.thinking = item.content.map((part) => (part.type === 'thinking' ? part.text : '')).join('');
+  if (item.thoughtMs !== undefined) message.thought = Math.round(item.thoughtMs / 1000);
   message.files = item.content.flatMap((part): Attached[] => (part.type === 'file' ? [part] : []));
   for (const part of item.content) {
     if (part.type !== 'tool_call' || message.call(part.id)) continue;
@@ -91,6 +93,8 @@ function results(item: Read, shown: Message[]) {
   for (const part of item.content) {
     if (part.type !== 'tool_result') continue;
     const call = shown.flatMap((message) => message.calls).find((call) => call.id === part.callId);
-    if (call) call.result = { content: part.content, outcome: part.outcome, truncated: part.truncated ?? false };
+    if (!call) continue;
+    call.result = { content: part.content, outcome: part.outcome, truncated: part.truncated ?? false };
+    call.took = item.tookMs ?? null;
   }
 }

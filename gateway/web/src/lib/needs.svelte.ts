@@ -29,6 +29,11 @@ export interface Question extends Common {
 
 export type Waiting = Approval | Question;
 
+interface Meanwhile {
+  added: Set<string>;
+  stays: ((item: Waiting) => boolean)[];
+}
+
 export class Needs {
   items = $state.raw<Waiting[]>([]);
   loaded = $state(false);
@@ -40,7 +45,12 @@ export class Needs {
     return this.items.length;
   }
 
+  /** What events say while the list is read: what was read may be older. */
+  #meanwhile = new Set<Meanwhile>();
+
   async load() {
+    const meanwhile: Meanwhile = { added: new Set(), stays: [] };
+    this.#meanwhile.add(meanwhile);
     const query = { state: 'pending', limit: 100 };
     try {
       const [approvals, questions] = await Promise.all([
@@ -52,10 +62,15 @@ export class Needs {
         ...approvals.items.map((item): Approval => approval(item, whys.get(item.id) ?? null)),
         ...questions.items.map((item) => question(item as Schemas['QuestionView'])),
       ];
-      this.items = items.sort((one, other) => (one.since < other.since ? -1 : 1));
+      const read = new Set(items.map((item) => item.id));
+      const newer = this.items.filter((item) => meanwhile.added.has(item.id) && !read.has(item.id));
+      const open = [...items, ...newer].filter((item) => meanwhile.stays.every((stays) => stays(item)));
+      this.items = open.sort((one, other) => (one.since < other.since ? -1 : 1));
       this.failure = null;
     } catch (error) {
       this.failure = error;
+    } finally {
+      this.#meanwhile.delete(meanwhile);
     }
     this.loaded = true;
   }
@@ -92,12 +107,14 @@ export class Needs {
   }
 
   #add(item: Waiting) {
+    for (const { added } of this.#meanwhile) added.add(item.id);
     const known = this.items.find((other) => other.id === item.id);
     const others = this.items.filter((other) => other.id !== item.id);
     this.items = [...others, { ...item, since: known?.since ?? item.since }];
   }
 
   #keep(stays: (item: Waiting) => boolean) {
+    for (const meanwhile of this.#meanwhile) meanwhile.stays.push(stays);
     const before = this.items.length;
     this.items = this.items.filter(stays);
     if (this.items.length !== before) this.decided += 1;

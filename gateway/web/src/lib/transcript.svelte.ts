@@ -1,6 +1,7 @@
 // One thread as its events tell it: the eight rules of docs/protocol.md. Knows nothing of sockets and requests.
 import { SvelteMap } from 'svelte/reactivity';
 import type { AgUi, EventFrame, ThreadChanged, WireMessage } from '../wire/frames';
+import { partsOf } from './modelNames';
 import { Call, Message, Run, type Attached, type Need } from './message.svelte';
 
 const THINKING = '-thinking';
@@ -102,6 +103,7 @@ export class Transcript {
         const message = this.#answer(event.messageId, runId);
         message.done = true;
         message.partial = event.metadata?.partial ?? false;
+        if (event.metadata?.model) message.model = partsOf(event.metadata.model).name;
         return;
       }
       case 'REASONING_MESSAGE_START': {
@@ -144,7 +146,7 @@ export class Transcript {
         const { outcome, truncated } = event.metadata;
         if (!call) return;
         call.result = { content: event.content, outcome, truncated: truncated ?? false };
-        if (call.begun !== null) call.took = Date.now() - call.begun;
+        call.took = event.metadata.tookMs ?? null;
         return;
       }
       case 'RUN_FINISHED': {
