@@ -240,7 +240,7 @@ async fn everybody_may_ask_who_they_are() {
     let me = door.server.get("/api/me", KEY).await;
     assert_eq!(me.status, 200, "{me:?}");
     assert_eq!((me.body["user"].as_str(), me.body["profile"].as_str()), (Some("owner"), Some("personal")));
-    assert_eq!((me.body["role"].as_str(), &me.body["allProfiles"]), (Some("admin"), &json!(false)));
+    assert_eq!((me.body["role"].as_str(), &me.body["allProfiles"]), (Some("admin"), &json!(true)), "the first key");
     assert_eq!((&me.body["grants"], &me.body["models"]["trouble"]), (&json!({"operatorLlm": true}), &Value::Null));
     assert!(me.body["models"]["usable"][0].as_str().unwrap().contains("scripted"), "{me:?}");
     assert!(me.body["keyId"].as_str().is_some_and(|id| !KEY.contains(id)));

@@ -23,6 +23,7 @@ use crate::peers::{Peer, peer, root};
 
 const KEY: &str = "browser-test-key-0123456789-0123456789-abcd";
 const PATIENCE: Duration = Duration::from_secs(60);
+const MODELS: [&str; 3] = ["scripted", "second", "small"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn proof_people_use_the_page() {
@@ -91,7 +92,7 @@ impl House {
         std::fs::write(folder.join("mcp.json"), servers.to_string()).unwrap();
         let gate = Arc::new(Semaphore::new(0));
         let held = Arc::clone(&gate);
-        let provider = Provider::start(move |turn| script(turn, &held)).await;
+        let provider = Provider::offering(&MODELS, move |turn| script(turn, &held)).await;
         let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
         std::fs::write(folder.join("prices.toml"), prices(&provider)).unwrap();
         let house = Self { folder, port, provider, gate, server: Arc::default(), _tools: tools, shop };
@@ -228,7 +229,7 @@ fn prices(provider: &Provider) -> String {
         let price = "input = \"2.00\"\noutput = \"8.00\"\ncontext_tokens = 128000";
         format!("[[provider.model]]\nname = \"{name}\"\n{price}\n")
     };
-    let models: String = ["scripted", "second", "small"].map(model).concat();
+    let models: String = MODELS.map(model).concat();
     format!(
         "[[provider]]\nname = \"openai\"\norigins = [\"{origin}\"]\ncurrency = \"USD\"\ndate = \"2026-11-01\"\n\
          source = \"this test\"\n\n{models}"
@@ -250,6 +251,11 @@ fn script(turn: &Turn, gate: &Arc<Semaphore>) -> Reply {
         "echo" => Reply::text(&said),
         "markdown" => Reply::Stream(in_pieces(MARKDOWN)),
         "long" => Reply::Stream(in_pieces(&MARKDOWN.repeat(41_000 / MARKDOWN.len()))),
+        "paced" => {
+            let pause = Piece::Pause(Duration::from_millis(3));
+            let pieces = in_pieces(&MARKDOWN.repeat(41_000 / MARKDOWN.len()));
+            Reply::Stream(pieces.into_iter().flat_map(|piece| [piece, pause.clone()]).collect())
+        }
         "hold" => Reply::Stream(vec![text("Some words"), Piece::Hold(Arc::clone(gate)), text(" and the rest.")]),
         "hostile" => Reply::Stream(in_pieces(&hostile())),
         // What a tool said is foreign text: after it, whatever has effects asks.

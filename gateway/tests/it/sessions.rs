@@ -91,7 +91,7 @@ async fn a_browser_swaps_its_key_for_a_cookie_and_signs_out() {
     let mut who = signed_in.body.clone();
     assert_eq!(who["device"]["label"], "Firefox on Linux");
     who["device"] = Value::Null;
-    let expected = json!({"user": "owner", "profile": "personal", "anyProfile": false, "role": "admin",
+    let expected = json!({"user": "owner", "profile": "personal", "anyProfile": true, "role": "admin",
         "operatorLlm": true, "device": null});
     assert_eq!(who, expected);
     assert_eq!(server.get("/api/session", KEY).await.body, expected, "a key has no device");

@@ -99,9 +99,13 @@ describe('figures', () => {
     const open = Math.round(await page.evaluate(() => (globalThis as unknown as { open: number }).open));
     const { tasks } = await seen(page);
     const typing = await type(page);
-    const older = page.getByRole('button', { name: 'Show earlier messages' });
-    while ((await older.count()) > 0) await older.click();
-    await expect.poll(() => page.locator('.log article').count()).toBe(2 * ANSWERS);
+    // Whoever scrolls up reads on; until there is no more.
+    await expect
+      .poll(async () => {
+        await page.locator('.scroll').evaluate((scroll) => scroll.scrollTo({ top: -scroll.scrollHeight }));
+        return page.locator('.log article').count();
+      })
+      .toBe(2 * ANSWERS);
     const typingAll = await type(page);
     console.log(
       `FIGURES ${ANSWERS} answers, ${THROTTLE} x throttle: open ${open} ms, longest task ${most(tasks)} ms; ` +
@@ -114,13 +118,13 @@ describe('figures', () => {
     const { context, page } = await visit(browser);
     await watch(page);
     await page.goto('/chat/new');
-    await composer(page).fill('long');
+    await composer(page).fill('paced');
     await slow(page);
     await forget(page);
     await page.locator('.composer button[type=submit]').click();
     await page.locator('.md').first().waitFor();
     const begun = await page.evaluate(() => performance.now());
-    await page.locator('.talk > header .st').waitFor({ state: 'detached', timeout: 60_000 });
+    await page.locator('.talk > header .st').waitFor({ state: 'detached', timeout: 90_000 });
     const took = (await page.evaluate(() => performance.now())) - begun;
     const { tasks, frames } = await seen(page);
     const drawn = frames.filter((at) => at >= begun && at <= begun + took).length;

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -81,6 +82,8 @@ pub enum Piece {
     },
     /// Waits until the test gives a permit.
     Hold(Arc<Semaphore>),
+    /// Says nothing for so long, as a model does between its words.
+    Pause(Duration),
     /// Ends the connection here, without a terminal marker.
     Cut,
 }
@@ -113,6 +116,7 @@ impl Reply {
 type Script = dyn Fn(&Turn) -> Reply + Send + Sync;
 
 struct Shared {
+    models: &'static [&'static str],
     script: Box<Script>,
     turns: Mutex<Vec<Turn>>,
     faults: Mutex<Vec<String>>,
@@ -127,10 +131,19 @@ pub struct Provider {
 
 impl Provider {
     pub async fn start(script: impl Fn(&Turn) -> Reply + Send + Sync + 'static) -> Self {
-        let shared = Arc::new(Shared { script: Box::new(script), turns: Mutex::default(), faults: Mutex::default() });
+        Self::offering(&["scripted"], script).await
+    }
+
+    /// One that lists these models. It answers for whatever it is asked.
+    pub async fn offering(
+        models: &'static [&'static str],
+        script: impl Fn(&Turn) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let (turns, faults) = (Mutex::default(), Mutex::default());
+        let shared = Arc::new(Shared { models, script: Box::new(script), turns, faults });
         let app = Router::new()
             .route("/v1/chat/completions", post(complete))
-            .route("/v1/models", get(models))
+            .route("/v1/models", get(list))
             .with_state(Arc::clone(&shared));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound address");
@@ -160,11 +173,11 @@ fn refused(headers: &HeaderMap) -> bool {
     headers.get(header::AUTHORIZATION).is_some_and(|key| key.as_bytes().starts_with(BAD_KEY.as_bytes()))
 }
 
-async fn models(headers: HeaderMap) -> Response {
+async fn list(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
     if refused(&headers) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
-    let models = ["scripted", "second", "small"].map(|id| json!({"id": id}));
+    let models: Vec<Value> = shared.models.iter().map(|id| json!({"id": id})).collect();
     axum::Json(json!({"object": "list", "data": models})).into_response()
 }
 
@@ -215,6 +228,10 @@ fn streamed(model: &str, pieces: Vec<Piece>) -> Response {
                         permit.forget();
                     }
                     Some(": held\n\n".to_owned())
+                }
+                Piece::Pause(time) => {
+                    tokio::time::sleep(time).await;
+                    Some(": pause\n\n".to_owned())
                 }
                 Piece::Cut => None,
             }
