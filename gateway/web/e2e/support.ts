@@ -146,10 +146,17 @@ export async function crowded(page: Page, within: string): Promise<string[]> {
     const controls = all.filter((one) => one.offsetParent && getComputedStyle(one).clipPath === 'none');
     const boxes = controls.map((one) => ({ one, box: one.getBoundingClientRect() })).filter(({ box }) => box.width > 1);
     const cut = boxes.filter(({ one, box }) => {
-      const text = document.createRange();
-      text.selectNodeContents(one);
-      const says = text.getBoundingClientRect();
-      return one.tagName !== 'SELECT' && (says.left < box.left - 1 || says.right > box.right + 1);
+      if (one.tagName === 'SELECT') return false;
+      const walk = document.createTreeWalker(one, NodeFilter.SHOW_TEXT);
+      for (let text = walk.nextNode(); text; text = walk.nextNode()) {
+        // What only screen readers hear takes no room.
+        if (text.parentElement?.closest('.vh')) continue;
+        const range = document.createRange();
+        range.selectNodeContents(text);
+        const says = range.getBoundingClientRect();
+        if (says.width > 0 && (says.left < box.left - 1 || says.right > box.right + 1)) return true;
+      }
+      return false;
     });
     const on = boxes.filter(({ one, box }) =>
       boxes.some(
