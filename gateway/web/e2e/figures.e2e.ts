@@ -90,13 +90,13 @@ describe('figures', () => {
       const at = () => {
         const last = [...document.querySelectorAll('.md')].at(-1);
         if (!last?.textContent?.includes('The end of it.')) return requestAnimationFrame(at);
-        return Object.assign(globalThis, { open: performance.now() });
+        return Object.assign(globalThis, { openedAt: performance.now() });
       };
       requestAnimationFrame(at);
     });
     await page.goto(`/chat/${thread}`);
-    await page.waitForFunction(() => 'open' in globalThis);
-    const open = Math.round(await page.evaluate(() => (globalThis as unknown as { open: number }).open));
+    await page.waitForFunction(() => 'openedAt' in globalThis);
+    const open = Math.round(await page.evaluate(() => (globalThis as unknown as { openedAt: number }).openedAt));
     const { tasks } = await seen(page);
     const typing = await type(page);
     // Whoever scrolls up reads on; until there is no more.
