@@ -50,16 +50,27 @@ export async function keptTalk(id: string): Promise<Read[] | null> {
 
 let wanted: readonly Thread[] = [];
 let isGoing = false;
+/** Something changed since the last look at what is wanted. */
+let isChanged = false;
 
 /** Keeps these readable, newest first, in quiet moments. A chat in which something is being written waits for its end. */
 export function keepReadable(threads: readonly Thread[], isBusy: (id: string) => boolean) {
   wanted = threads;
+  isChanged = true;
   if (isGoing) return;
   isGoing = true;
-  void work(isBusy)
+  void untilAllIs(isBusy)
     // No room, no network: what is there stays, and the next change tries again.
     .catch(() => {})
     .finally(() => (isGoing = false));
+}
+
+/** What changes while the last of it is tidied up wants another look. */
+async function untilAllIs(isBusy: (id: string) => boolean) {
+  while (isChanged) {
+    isChanged = false;
+    await work(isBusy);
+  }
 }
 
 const quiet = () =>
@@ -79,7 +90,10 @@ async function work(isBusy: (id: string) => boolean) {
     await quiet();
     const { id, lastSeq } = thread;
     try {
-      await keep('talks', `${prefix()}${id}`, bounded(await newest(id)));
+      const talk = bounded(await newest(id));
+      // Forgotten meanwhile, with whoever signed out: what was read before that is nobody's.
+      if (!(await kept('chats', prefix()))) return;
+      await keep('talks', `${prefix()}${id}`, talk);
       seqs[id] = lastSeq;
     } catch (error) {
       if (!(error instanceof Problem && error.status === 404)) throw error;
