@@ -3,6 +3,7 @@
 mod carried;
 mod handshake;
 mod link;
+mod pieces;
 mod replay;
 mod requests;
 mod session;

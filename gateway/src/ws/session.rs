@@ -12,6 +12,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_unti
 
 use super::carried::{Carried, Took};
 use super::link::{Close, Incoming, Link};
+use super::pieces::{Kind, Pieces};
 use super::replay::Replays;
 use super::requests::{Request, Requests};
 use crate::wire::client::{BadFrame, ClientFrame};
@@ -22,6 +23,7 @@ pub(super) struct Session<S> {
     owner: Owner,
     subscription: Subscription,
     carried: Carried,
+    pieces: Pieces,
     replays: Replays,
     requests: Requests,
     /// Frames to be written.
@@ -43,6 +45,7 @@ enum Happened {
     PingIsDue,
     MayReplay,
     HeldLongEnough,
+    PiecesAreDue,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
@@ -58,6 +61,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             engine,
             owner,
             carried: Carried::default(),
+            pieces: Pieces::new(Instant::now()),
             replays: Replays::default(),
             out: Vec::new(),
             ping,
@@ -87,12 +91,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             Happened::Done(reply) => self.out.extend(reply),
             Happened::PingIsDue => self.keep_alive().await?,
             Happened::HeldLongEnough => self.held = None,
+            Happened::PiecesAreDue => {}
             Happened::MayReplay => {
+                // What is read tells of the thread's answer anew.
+                self.release_pieces();
                 let Self { replays, engine, owner, subscription, carried, out, .. } = self;
                 replays.step(engine, owner, subscription, carried, out).await?;
             }
         }
         self.carry_what_arrived();
+        if self.pieces.are_due(Instant::now()) {
+            self.release_pieces();
+        }
         if self.out.is_empty() {
             return Ok(());
         }
@@ -100,13 +110,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     }
 
     async fn next(&mut self) -> Result<Happened, Close> {
-        let Self { link, subscription, requests, replays, ping, held, .. } = self;
+        let Self { link, subscription, pieces, requests, replays, ping, held, .. } = self;
         let has_room = requests.has_room();
         let incoming = async { if has_room { link.receive().await } else { Err(link.ended().await) } };
         tokio::select! {
             incoming = incoming => incoming.map(Happened::Came),
             () = sleep_until(held.unwrap_or_else(Instant::now)), if held.is_some() => Ok(Happened::HeldLongEnough),
             live = subscription.next(), if held.is_none() => live.map(Happened::Live).ok_or(Close::SLOW),
+            () = sleep_until(pieces.due().unwrap_or_else(Instant::now)), if pieces.due().is_some() => Ok(Happened::PiecesAreDue),
             reply = requests.next() => Ok(Happened::Done(reply)),
             _ = ping.tick() => Ok(Happened::PingIsDue),
             () = std::future::ready(()), if !replays.is_empty() => Ok(Happened::MayReplay),
@@ -143,16 +154,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     fn carry(&mut self, live: &Live) {
         match live {
-            Live::Thinking(delta) => {
-                let so_far = |thread| self.engine.hub().thinking_so_far(&self.owner, thread);
-                self.carried.thought(delta, so_far, &mut self.out);
+            Live::Delta(delta) => self.pieces.add(Kind::Text, delta),
+            Live::Thinking(delta) => self.pieces.add(Kind::Thinking, delta),
+            Live::Progress(progress) => {
+                self.release_pieces();
+                self.carried.progress(progress, &mut self.out);
             }
-            Live::Delta(delta) => {
-                let so_far = |thread| self.engine.hub().answer_so_far(&self.owner, thread);
-                self.carried.piece(delta, so_far, &mut self.out);
-            }
-            Live::Progress(progress) => self.carried.progress(progress, &mut self.out),
             Live::Durable { thread, events } => {
+                self.release_pieces();
                 for event in events.iter() {
                     if self.carried.live(*thread, event, &mut self.out) == Took::Gap {
                         self.replays.catch_up(*thread);
@@ -162,11 +171,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         }
     }
 
+    fn release_pieces(&mut self) {
+        let Self { engine, owner, carried, pieces, out, .. } = self;
+        for (kind, delta) in pieces.take(Instant::now()) {
+            match kind {
+                Kind::Text => carried.piece(&delta, |thread| engine.hub().answer_so_far(owner, thread), out),
+                Kind::Thinking => carried.thought(&delta, |thread| engine.hub().thinking_so_far(owner, thread), out),
+            }
+        }
+    }
+
     /// What has arrived meanwhile goes out with the same flush, up to a bound.
     fn carry_what_arrived(&mut self) {
         let mut bytes = 0;
         let mut counted = 0;
-        while self.held.is_none() && bytes < limits::WS_QUEUE_BYTES {
+        while self.held.is_none() && bytes < limits::WS_QUEUE_BYTES && !self.pieces.are_too_many() {
             let Some(live) = self.subscription.try_next() else { return };
             self.carry(&live);
             bytes += self.out[counted..].iter().map(String::len).sum::<usize>();

@@ -69,6 +69,8 @@ limits! {
     WS_THREADS: usize = 4_096, items;
     /// Events are held back so long for the first frame of a WebSocket, which may name what the client has.
     WS_FIRST_FRAME: u64 = 500, milliseconds;
+    /// Pieces of answers that one WebSocket gets are at least so far apart; what comes between them goes as one.
+    WS_PIECES: u64 = 25, milliseconds;
     /// Between two pings of a WebSocket; one that said nothing since the last is cut.
     WS_PING: u64 = 30_000, milliseconds;
     /// Waiting for the other side's end when a WebSocket is closed.
