@@ -5,10 +5,13 @@ import { Call, Message, type Attached } from './message.svelte';
 import { partsOf } from './modelNames';
 import type { Transcript } from './transcript.svelte';
 
-/** Messages that are read at once. */
-const PAGE = 40;
+/** Messages that are read and drawn when a chat opens: about what a window shows. */
+const FIRST = 10;
+/** Messages that are read at once when somebody reads further up. */
+const PAGE = 20;
 
 type Read = Schemas['MessageView'];
+type Page = Schemas['Page_MessageView'];
 
 export interface Loaded {
   /** Where older messages begin; null at the beginning of the branch. */
@@ -23,7 +26,7 @@ export async function load(transcript: Transcript, before?: Set<string>): Promis
   const path = { id: transcript.id };
   const isFirst = transcript.last === null;
   const [page, thread] = await Promise.all([
-    read(transcript.id, 'head'),
+    end(transcript.id, isFirst ? FIRST : PAGE),
     isFirst ? answer(api.GET('/api/threads/{id}', { params: { path } })) : null,
   ]);
   take(transcript, page.items, before ? transcript.messages.filter((message) => !before.has(message.id)) : []);
@@ -38,13 +41,23 @@ export async function load(transcript: Transcript, before?: Set<string>): Promis
 
 /** Reads what stands before. */
 export async function loadOlder(transcript: Transcript, before: string, branch = 'head'): Promise<Loaded> {
-  const page = await read(transcript.id, branch, before);
+  const page = await read(transcript.id, branch, PAGE, before);
   take(transcript, page.items, transcript.messages);
   return { older: page.next ?? null };
 }
 
-async function read(id: string, branch: string, before?: string): Promise<Schemas['Page_MessageView']> {
-  const query = { branch, limit: PAGE, ...(before && { before }) };
+/** The newest messages, as far back as the newest one of the person: a run with many tools can be longer than a page. */
+async function end(id: string, limit: number): Promise<Page> {
+  let page = await read(id, 'head', limit);
+  while (page.next && !page.items.some((message) => message.role === 'user')) {
+    const older = await read(id, 'head', PAGE, page.next);
+    page = { ...older, items: [...older.items, ...page.items] };
+  }
+  return page;
+}
+
+async function read(id: string, branch: string, limit: number, before?: string): Promise<Page> {
+  const query = { branch, limit, ...(before && { before }) };
   return answer(api.GET('/api/threads/{id}/messages', { params: { path: { id }, query } }));
 }
 

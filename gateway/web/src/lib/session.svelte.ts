@@ -105,17 +105,20 @@ class Session {
   }
 
   async refresh() {
-    this.me = await answer(api.GET('/api/me'));
-    this.profiles = (await answer(api.GET('/api/profiles'))).items;
+    const [me, profiles] = await Promise.all([answer(api.GET('/api/me')), answer(api.GET('/api/profiles'))]);
+    [this.me, this.profiles] = [me, profiles.items];
   }
 
   async #read() {
     const was = this.phase === 'signed-in' ? this.scope : null;
+    // Whoever was here last most likely still is: then all is asked at once.
+    const early = localStorage.getItem(LAST) === null ? null : this.refresh();
+    early?.catch(() => {});
     this.who = await answer(api.GET('/api/session'));
     localStorage.setItem(LAST, JSON.stringify(this.who));
     // It was taken for who was last here, and is somebody else.
     if (was !== null && was !== this.scope) return location.reload();
-    await this.refresh();
+    await (early ?? this.refresh());
     this.phase = 'signed-in';
   }
 
