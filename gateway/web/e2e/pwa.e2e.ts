@@ -482,6 +482,38 @@ describe('what is being written', () => {
     await context.close();
   });
 
+  it('is there over a reload also where an earlier message is rewritten, beside what was begun, until it is left or sent', async () => {
+    const { context, page, faults } = await visit(browser);
+    const address = await begin(page, 'echo said at first');
+    await composer(page).fill('half a reply');
+    const edit = async () => {
+      await page.locator('.log article', { hasText: 'echo said at first' }).first().hover();
+      await page.getByRole('button', { name: 'Edit' }).first().click();
+      await page.getByText('You edit an earlier message.').waitFor();
+    };
+    await edit();
+    await composer(page).fill('echo said bet');
+    await page.reload();
+    await page.getByText('You edit an earlier message.').waitFor();
+    expect(await composer(page).inputValue()).toBe('echo said bet');
+    await page.keyboard.press('Escape');
+    await expect.poll(() => composer(page).inputValue(), { timeout: PATIENCE }).toBe('half a reply');
+    await page.reload();
+    await page.locator('.log .md', { hasText: 'echo said at first' }).waitFor();
+    expect(await composer(page).inputValue()).toBe('half a reply');
+    await edit();
+    expect(await composer(page).inputValue()).toBe('echo said at first');
+    await composer(page).fill('echo said better');
+    await page.getByRole('button', { name: 'Save and run' }).click();
+    await page.locator('.log .md', { hasText: 'echo said better' }).waitFor();
+    await page.goto('/chat');
+    await page.goto(address);
+    await page.locator('.log .md', { hasText: 'echo said better' }).waitFor();
+    expect(await composer(page).inputValue()).toBe('half a reply');
+    expect(faults).toEqual([]);
+    await context.close();
+  });
+
   it('is there after the session ran out and somebody signed in again', async () => {
     const { context, page } = await visit(browser);
     const address = await begin(page, 'echo before it ran out');

@@ -16,6 +16,11 @@ export interface Draft {
   sentAs?: string;
 }
 
+/** A message that was said before, as somebody is rewriting it. */
+export interface Rewriting extends Draft {
+  message: string;
+}
+
 const NEW = 'new';
 const TAB = 'adjutant.tab';
 const tab = sessionStorage.getItem(TAB) ?? newId();
@@ -40,6 +45,21 @@ export function keepDraft(name: string, draft: unknown) {
 
 export function forgetDraft(name: string) {
   localStorage.removeItem(key(name));
+}
+
+const rewritten = (thread: string) => `${thread}/rewritten`;
+
+/** One message of a chat is rewritten at a time. */
+export function rewritingOf(thread: string): Rewriting | undefined {
+  return draftOf<Rewriting>(rewritten(thread));
+}
+
+export function keepRewriting(thread: string, rewriting: Rewriting) {
+  keepDraft(rewritten(thread), rewriting);
+}
+
+export function forgetRewriting(thread: string) {
+  forgetDraft(rewritten(thread));
 }
 
 /** What is written for one chat goes on for another. */
