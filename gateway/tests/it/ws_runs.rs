@@ -7,7 +7,7 @@ use adjutant_testkit::provider::{Piece, Reply, Turn};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use super::ws_support::{House, acks, ends_run, is, is_custom, text_of};
+use super::ws_support::{House, acks, ends_run, is, is_custom, text_of, with_whole_texts};
 use super::ws_transcript::renamed;
 
 fn words(pieces: &[&str]) -> Reply {
@@ -39,7 +39,8 @@ async fn a_message_is_acknowledged_and_answered_event_by_event() {
     let mut frames = client.until_all(&[&ends_run, &acks("first")]).await;
     let ack = frames.remove(frames.iter().position(|frame| frame["type"] == "ack").unwrap());
     let mut names = HashMap::new();
-    let all: Vec<Value> = std::iter::once(&ack).chain(&frames).map(|frame| renamed(frame, &mut names)).collect();
+    let frames = with_whole_texts(std::iter::once(&ack).chain(&frames));
+    let all: Vec<Value> = frames.iter().map(|frame| renamed(frame, &mut names)).collect();
     let event = |seq: Value, offset: Value, event: Value| {
         let mut frame = json!({"type": "event", "threadId": "#2", "runId": "#1", "event": event});
         for (name, value) in [("seq", seq), ("offset", offset)] {
@@ -61,9 +62,7 @@ async fn a_message_is_acknowledged_and_answered_event_by_event() {
             none.clone(),
             json!({"type": "TEXT_MESSAGE_START", "messageId": "#3", "role": "assistant"}),
         ),
-        event(none.clone(), json!(0), piece("Grüß ")),
-        event(none.clone(), json!(5), piece("dich 🐈")),
-        event(none.clone(), json!(12), piece(", du.")),
+        event(none.clone(), json!(0), piece("Grüß dich 🐈, du.")),
         event(
             json!(2),
             none.clone(),
@@ -159,8 +158,8 @@ async fn a_socket_carries_all_threads_of_its_scope_and_nothing_of_another() {
         talking.say(None, id, "hello").await;
         let spoken = talking.until(ends_run).await;
         let heard = listening.until(ends_run).await;
-        let events: Vec<&Value> = spoken.iter().filter(|frame| is_event(frame)).collect();
-        assert_eq!(events, heard.iter().collect::<Vec<_>>());
+        let events = spoken.iter().filter(|frame| is_event(frame));
+        assert_eq!(with_whole_texts(events), with_whole_texts(&heard));
     }
     assert_eq!(other_profile.arrived().await, [] as [Value; 0]);
     assert_eq!(stranger.arrived().await, [] as [Value; 0]);
@@ -168,6 +167,22 @@ async fn a_socket_carries_all_threads_of_its_scope_and_nothing_of_another() {
     let own = stranger.until(ends_run).await;
     assert_eq!(own.iter().filter(|frame| is(frame, "RUN_STARTED")).count(), 1, "client message ids are of one scope");
     assert_eq!(listening.arrived().await, [] as [Value; 0]);
+}
+
+#[tokio::test]
+async fn what_a_model_writes_fast_comes_in_fewer_pieces_and_whole() {
+    const PIECES: usize = 500;
+    let text = |index: usize| format!("{index}🐈 ");
+    let pieces = move |_: &Turn| Reply::Stream((0..PIECES).map(|index| Piece::Text(text(index))).collect());
+    let house = House::new(pieces).await;
+    let mut client = house.owner().await;
+    client.say(None, "one", "hello").await;
+    let frames = client.until(ends_run).await;
+    let told: Vec<Value> = frames.into_iter().filter(|frame| is(frame, "TEXT_MESSAGE_CONTENT")).collect();
+    assert!(told.len() < PIECES, "{} pieces", told.len());
+    let whole = with_whole_texts(&told);
+    assert_eq!(whole.len(), 1);
+    assert_eq!(whole[0]["event"]["delta"], json!((0..PIECES).map(text).collect::<String>()));
 }
 
 #[tokio::test]

@@ -251,6 +251,27 @@ pub(crate) fn acks(id: &str) -> impl Fn(&Value) -> bool {
     move |frame| frame["type"] == "ack" && frame["clientMessageId"] == id
 }
 
+/// The same frames with the pieces of a text that follow one another as one: how many the server made of what the model
+/// wrote is a matter of time. Each must begin where the one before it ends.
+pub(crate) fn with_whole_texts<'a>(frames: impl IntoIterator<Item = &'a Value>) -> Vec<Value> {
+    let mut whole: Vec<Value> = Vec::new();
+    for frame in frames {
+        let before = whole.last_mut().filter(|before| {
+            let is_piece = |frame: &Value| is(frame, "TEXT_MESSAGE_CONTENT");
+            is_piece(before) && is_piece(frame) && before["event"]["messageId"] == frame["event"]["messageId"]
+        });
+        let Some(before) = before else {
+            whole.push(frame.clone());
+            continue;
+        };
+        let said = before["event"]["delta"].as_str().unwrap();
+        let end = before["offset"].as_u64().unwrap() + said.encode_utf16().count() as u64;
+        assert_eq!(frame["offset"], end, "{frame}");
+        before["event"]["delta"] = json!(format!("{said}{}", frame["event"]["delta"].as_str().unwrap()));
+    }
+    whole
+}
+
 pub(crate) fn ends_run(frame: &Value) -> bool {
     is(frame, "RUN_FINISHED") || is(frame, "RUN_ERROR")
 }
