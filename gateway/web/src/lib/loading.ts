@@ -6,7 +6,7 @@ import { partsOf } from './modelNames';
 import type { Transcript } from './transcript.svelte';
 
 /** Messages that are read and drawn when a chat opens: about what a window shows. */
-const FIRST = 10;
+const FIRST = 6;
 /** Messages that are read at once when somebody reads further up. */
 const PAGE = 20;
 

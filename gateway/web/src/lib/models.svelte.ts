@@ -13,7 +13,7 @@ export const models = new Source(async () => (await answer(api.GET('/api/models'
 let known = '';
 export function wantModels() {
   const usable = (session.me?.models.usable ?? []).join(' ');
-  if (models.value !== null && usable === known) return;
+  if (usable === known && (models.value !== null || models.isUnderway)) return;
   known = usable;
   void models.load();
 }

@@ -7,6 +7,8 @@ export class Source<T> {
   value = $state.raw<T | null>(null);
   failure = $state.raw<unknown>(null);
   isSlow = $state(false);
+  /** It was asked for, and the answer is not there. */
+  isUnderway = false;
   readonly #read: () => Promise<T>;
   #latest = 0;
 
@@ -16,6 +18,7 @@ export class Source<T> {
 
   async load(): Promise<void> {
     const turn = (this.#latest += 1);
+    this.isUnderway = true;
     const timer = setTimeout(() => (this.isSlow = turn === this.#latest), PATIENCE);
     try {
       const value = await this.#read();
@@ -26,7 +29,7 @@ export class Source<T> {
       if (turn === this.#latest) this.failure = error;
     } finally {
       clearTimeout(timer);
-      if (turn === this.#latest) this.isSlow = false;
+      if (turn === this.#latest) [this.isSlow, this.isUnderway] = [false, false];
     }
   }
 }
