@@ -5,6 +5,7 @@ use adjutant_core::ids::{RunId, ThreadId};
 use adjutant_core::limits;
 use adjutant_engine::runs::submission::{RunRequest, Submission, Target};
 use adjutant_store::runs::{self, RunStatus};
+use adjutant_store::threads::Kind;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -122,7 +123,7 @@ async fn start(app: &App, user: UserScope, asked: Asked, question: Question) -> 
     }
     let entries = entries(question.text)?;
     let (target, entries) = match thread {
-        None => (Target::New { hidden: false }, entries),
+        None => (Target::New(Kind::Listed), entries),
         Some(thread) => {
             let new = thread::new_entries(&starting.engine, &starting.owner, thread, entries).await?;
             (Target::Existing(thread), new)

@@ -38,6 +38,8 @@ pub struct ThreadView {
     pub last_seq: i64,
     pub pinned: bool,
     pub archived: bool,
+    /// In no list and no search, and removed for good a day after what happened last in it, unless it is kept.
+    pub temporary: bool,
     /// Where a fork came from; what it names may be gone.
     pub forked_from: Option<OriginView>,
     /// Only in the list of those that can be restored.
@@ -166,6 +168,8 @@ pub struct ThreadPatch {
     pub title: Option<Option<String>>,
     pub pinned: Option<bool>,
     pub archived: Option<bool>,
+    /// `false` keeps a temporary thread: it is one like others from now on. None becomes temporary.
+    pub temporary: Option<bool>,
     /// The message that the active branch ends with from now on.
     pub head_id: Option<MessageId>,
 }
@@ -175,7 +179,7 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Op
     T::deserialize(from).map(Some)
 }
 
-/// Changes title, pin, archive or active branch
+/// Changes title, pin, archive or active branch, or keeps a temporary thread
 #[utoipa::path(
     patch,
     path = "/api/threads/{id}",
@@ -189,8 +193,13 @@ pub(super) async fn change(
     Id(thread): Id<ThreadId>,
     request: Request,
 ) -> Result<Json<ThreadView>, Problem> {
-    let ThreadPatch { title, pinned, archived, head_id } = body::json(request, limits::HTTP_BODY_BYTES).await?;
-    let change = Change { title, pinned, archived, head_id, deleted: None };
+    let ThreadPatch { title, pinned, archived, temporary, head_id } =
+        body::json(request, limits::HTTP_BODY_BYTES).await?;
+    if temporary == Some(true) {
+        let message = "a thread is temporary from its beginning, or not at all";
+        return Err(Problem::bad_request("not_temporary", message));
+    }
+    let change = Change { title, pinned, archived, head_id, deleted: None, kept: temporary.is_some() };
     let (engine, owner) = (app.engine().clone(), user.scope.owner());
     let changed = app.to_the_end("change", async move { engine.change_thread(&owner, thread, change).await }).await;
     view(&app, &user.scope.owner(), changed.ok_or_else(Problem::internal)??).await
@@ -297,6 +306,7 @@ impl ThreadView {
             last_seq: thread.last_seq,
             pinned: thread.pinned,
             archived: thread.archived,
+            temporary: thread.temporary,
             forked_from: thread.forked_from.map(|(thread_id, message_id)| OriginView { thread_id, message_id }),
             deleted_at: thread.deleted_at,
             total_input_tokens: thread.total_input_tokens,

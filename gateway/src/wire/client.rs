@@ -10,6 +10,7 @@ use adjutant_core::question::Answer;
 use adjutant_engine::runs::revise::Revision;
 use adjutant_engine::runs::submission::{Draft, Edited, Mode, RunRequest, Submission, Target, TryAgain};
 use adjutant_store::approvals::Decision;
+use adjutant_store::threads::Kind;
 use serde_json::{Map, Value};
 
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +40,8 @@ pub const FRAMES: &[(&str, Read)] = &[
 pub struct Submit {
     pub client_message_id: String,
     pub thread: Option<ThreadId>,
+    /// The thread that begins with it is in no list, and removed for good a while after what happened last in it.
+    pub temporary: bool,
     pub parent: Option<MessageId>,
     /// The message that this one stands beside, instead of behind `parent`.
     pub edited: Option<Edited>,
@@ -51,9 +54,10 @@ impl Submit {
     /// As the engine takes it, with the message that it stands beside, if it is an edited one.
     pub fn into_submission(self) -> Result<(Submission, Option<Edited>), InvalidMessage> {
         let parts = accept_user_parts(self.parts)?;
+        let new = if self.temporary { Kind::Temporary } else { Kind::Listed };
         let submission = Submission {
             run_id: RunId::new(),
-            thread: self.thread.map_or(Target::New { hidden: false }, Target::Existing),
+            thread: self.thread.map_or(Target::New(new), Target::Existing),
             parent: self.parent,
             messages: vec![Draft { role: Role::User, parts }],
             client_message_id: Some(self.client_message_id),
@@ -114,12 +118,16 @@ pub fn submit(fields: &Map<String, Value>) -> Result<Submit, BadFrame> {
     if edited.is_some() && (parent.is_some() || thread.is_none()) {
         return Err(BadFrame::invalid("editedId stands with a threadId and without a parentId"));
     }
+    let temporary = optional(fields, "temporary", flag)?.unwrap_or_default();
+    if temporary && thread.is_some() {
+        return Err(BadFrame::invalid("temporary stands without a threadId: a thread is temporary from its beginning"));
+    }
     let model = optional(fields, "model", model)?;
     let mode = optional(fields, "mode", mode)?.unwrap_or_default();
     let Content { parts, is_text } = content(fields)?;
     // A new text says nothing about the files; a list of parts says which ones there are.
     let edited = edited.map(|message| Edited { message, keeps_files: is_text });
-    Ok(Submit { client_message_id, thread, parent, edited, model, parts, mode })
+    Ok(Submit { client_message_id, thread, temporary, parent, edited, model, parts, mode })
 }
 
 /// What a message that waits says from now on: the body of a REST request.
@@ -237,6 +245,10 @@ fn id<T: FromStr>(fields: &Map<String, Value>, name: &str) -> Result<T, BadFrame
     text(fields, name)?.parse().map_err(|_| BadFrame::invalid(format!("{name} is not an id")))
 }
 
+fn flag(fields: &Map<String, Value>, name: &str) -> Result<bool, BadFrame> {
+    present(fields, name)?.as_bool().ok_or_else(|| BadFrame::invalid(format!("{name} is neither true nor false")))
+}
+
 /// `null` means absent.
 fn optional<'a, T>(
     fields: &'a Map<String, Value>,
@@ -276,9 +288,10 @@ mod tests {
         });
         let submit = |thread: Option<&str>, parts: Vec<Part>| {
             let thread = thread.map(|id| id.parse().unwrap());
-            let (client_message_id, parent) = ("a".to_owned(), None);
+            let (client_message_id, parent, temporary) = ("a".to_owned(), None, false);
             let (edited, model, mode) = (None, None, Mode::Queue);
-            Ok(ClientFrame::Submit(Submit { client_message_id, thread, parent, edited, model, parts, mode }))
+            let submit = Submit { client_message_id, thread, temporary, parent, edited, model, parts, mode };
+            Ok(ClientFrame::Submit(submit))
         };
         assert_eq!(ClientFrame::parse(&plain.to_string()), submit(None, vec![Part::text("hi")]));
         assert_eq!(ClientFrame::parse(&parts.to_string()), submit(Some(ID), vec![Part::text("h"), Part::text("i")]));
@@ -321,6 +334,7 @@ mod tests {
                 "type": "run.submit", "clientMessageId": "a", "threadId": null, "parentId": ID,
                 "content": [{"type": "text", "text": "hi"}, {"type": "file", "fileId": ID}],
             }),
+            json!({"type": "run.submit", "clientMessageId": "a", "content": "hi", "temporary": true}),
             json!({"type": "run.retry", "clientMessageId": "a", "threadId": ID, "messageId": ID, "model": "m"}),
             json!({"type": "run.cancel", "runId": ID}),
             json!({"type": "approval.decide", "approvalId": ID, "decision": "always", "reason": "why not"}),
@@ -366,6 +380,14 @@ mod tests {
             (json!({"type": "run.submit", "clientMessageId": "a", "content": "x", "model": ""}), "invalid_frame"),
             (json!({"type": "run.submit", "clientMessageId": "a", "content": "x", "editedId": ID}), "invalid_frame"),
             (json!({"type": "run.submit", "clientMessageId": "a", "content": [{"type": "file"}]}), "invalid_frame"),
+            (
+                json!({"type": "run.submit", "clientMessageId": "a", "content": "x", "temporary": "yes"}),
+                "invalid_frame",
+            ),
+            (
+                json!({"type": "run.submit", "clientMessageId": "a", "content": "x", "temporary": true, "threadId": ID}),
+                "invalid_frame",
+            ),
             (json!({"type": "run.retry", "clientMessageId": "a", "threadId": ID}), "invalid_frame"),
             (json!({"type": "run.submit", "clientMessageId": "a", "threadId": "x", "content": ""}), "invalid_frame"),
             (json!({"type": "run.sumbit"}), "unknown_frame"),

@@ -22,6 +22,9 @@ pub enum ClientFrame {
         content: SubmitContent,
         /// Without it a new thread begins.
         thread_id: Option<ThreadId>,
+        /// The thread that begins is in no list and no search, gets no title, and is removed for good a day after what
+        /// happened last in it, unless it is kept.
+        temporary: Option<bool>,
         /// The message that this one follows; without it the newest.
         parent_id: Option<MessageId>,
         /// An earlier message of the person that this one stands beside, in a new branch.

@@ -73,6 +73,7 @@ mod server;
 mod servers;
 mod sessions;
 mod steering;
+mod temporary;
 mod terminal;
 mod thinking;
 mod thread_costs;

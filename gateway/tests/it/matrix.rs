@@ -12,6 +12,7 @@ use adjutant_core::scope::{Origin, Role, Scope, UserId};
 use adjutant_engine::events::event::{EventBody, Live};
 use adjutant_engine::events::hub::Interest;
 use adjutant_engine::runs::submission::{Draft, RunRequest, Submission, Target};
+use adjutant_store::threads::Kind;
 use adjutant_store::{consents, policies, questions};
 use adjutant_testkit::effects::EffectServer;
 use adjutant_testkit::provider::{Provider, Reply};
@@ -85,7 +86,7 @@ async fn move_in(server: &TestServer) -> Belongings {
     let mut listener = engine.hub().subscribe(&scope.owner(), Interest::VisibleThreads);
     let submission = Submission {
         run_id: RunId::new(),
-        thread: Target::New { hidden: false },
+        thread: Target::New(Kind::Listed),
         parent: None,
         messages: vec![Draft { role: MessageRole::User, parts: vec![Part::text("anna's secret plan")] }],
         client_message_id: Some("annas-id".to_owned()),

@@ -15,6 +15,7 @@ use adjutant_engine::events::hub::{Interest, Subscription};
 use adjutant_engine::runs::control::ControlError;
 use adjutant_engine::runs::submission::{Draft, RunRequest, Submission, Target};
 use adjutant_store::approvals::Decision;
+use adjutant_store::threads::Kind;
 use adjutant_testkit::effects::EffectServer;
 use adjutant_testkit::provider::{Piece, Provider, Reply};
 use serde_json::{Value, json};
@@ -34,7 +35,7 @@ fn owner() -> Scope {
 fn hello() -> Submission {
     Submission {
         run_id: RunId::new(),
-        thread: Target::New { hidden: false },
+        thread: Target::New(Kind::Listed),
         parent: None,
         messages: vec![Draft { role: MessageRole::User, parts: vec![Part::text("hello")] }],
         client_message_id: None,

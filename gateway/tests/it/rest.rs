@@ -13,6 +13,7 @@ use adjutant_core::scope::{Origin, Role, Scope, UserId};
 use adjutant_engine::events::event::Live;
 use adjutant_engine::events::hub::{Interest, Subscription};
 use adjutant_engine::runs::submission::{Accepted, Draft, RunRequest, Submission, SubmitError, Target};
+use adjutant_store::threads::Kind;
 use adjutant_testkit::provider::{Piece, Provider, Reply};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -74,7 +75,13 @@ async fn threads_come_newest_first_and_page_by_page() {
     let (server, _provider) = with_model().await;
     let mut expected = Vec::new();
     for number in 0..5 {
-        let said = say(&server, "owner", Target::New { hidden: number == 2 }, &format!("t{number}")).await;
+        let said = say(
+            &server,
+            "owner",
+            Target::New(if number == 2 { Kind::Hidden } else { Kind::Listed }),
+            &format!("t{number}"),
+        )
+        .await;
         if number != 2 {
             expected.insert(0, said.thread_id.to_string());
         }
@@ -97,7 +104,7 @@ async fn threads_come_newest_first_and_page_by_page() {
 #[tokio::test]
 async fn messages_have_their_fields_and_pages_lead_back_to_the_first() {
     let (server, provider) = with_model().await;
-    let first = say(&server, "owner", Target::New { hidden: false }, "one").await;
+    let first = say(&server, "owner", Target::New(Kind::Listed), "one").await;
     let thread = first.thread_id;
     for text in ["two", "three"] {
         say(&server, "owner", Target::Existing(thread), text).await;
@@ -137,7 +144,7 @@ async fn messages_have_their_fields_and_pages_lead_back_to_the_first() {
 #[tokio::test]
 async fn a_run_is_shown_with_its_steps() {
     let (server, _provider) = with_model().await;
-    let said = say(&server, "owner", Target::New { hidden: false }, "hello").await;
+    let said = say(&server, "owner", Target::New(Kind::Listed), "hello").await;
     let run = server.get(&format!("/api/runs/{}", said.run_id), KEY).await.body;
     for (field, expected) in [
         ("id", json!(said.run_id)),
@@ -160,7 +167,7 @@ async fn a_run_is_shown_with_its_steps() {
 #[tokio::test]
 async fn cancelling_is_accepted_and_a_run_that_is_not_quarantined_cannot_be_decided() {
     let (server, _provider) = with_model().await;
-    let said = say(&server, "owner", Target::New { hidden: false }, "hello").await;
+    let said = say(&server, "owner", Target::New(Kind::Listed), "hello").await;
     let post = |verb: &str| server.request("POST", &format!("/api/runs/{}/{verb}", said.run_id)).bearer_auth(KEY);
     let cancelled = answer(post("cancel")).await;
     assert_eq!((cancelled.status, &cancelled.body), (202, &json!({"runId": said.run_id})));
@@ -177,7 +184,7 @@ async fn a_quarantined_run_can_be_tried_again_or_discarded() {
     let provider = Provider::start(move |_| Reply::Stream(vec![Piece::Hold(gate.clone()), Piece::Text("done".into())]));
     let server = with(&provider.await).await;
     let (scope, engine) = (scope("owner"), server.app.engine());
-    let busy = engine.submit(&scope, submission(Target::New { hidden: false }, "busy")).await.unwrap();
+    let busy = engine.submit(&scope, submission(Target::New(Kind::Listed), "busy")).await.unwrap();
     for (verb, state) in [("discard", "discarded"), ("retry", "succeeded")] {
         let queued = engine.submit(&scope, submission(Target::Existing(busy.thread_id), verb)).await.unwrap();
         sqlx::query("update runs set state = 'quarantined' where id = $1")
@@ -203,7 +210,7 @@ async fn a_quarantined_run_can_be_tried_again_or_discarded() {
 #[tokio::test]
 async fn a_foreign_id_answers_like_an_unknown_one_on_every_route() {
     let (server, _provider) = with_model().await;
-    let anna = say(&server, "anna", Target::New { hidden: false }, "private").await;
+    let anna = say(&server, "anna", Target::New(Kind::Listed), "private").await;
     let work = server.key("anna", "work", Role::Personal).await.secret;
     let hers = server.key("anna", "personal", Role::Personal).await.secret;
     let session = answer(server.request("POST", "/api/session").bearer_auth(&hers)).await;
@@ -345,7 +352,7 @@ async fn bad_bodies_have_their_codes_wherever_a_body_may_come() {
 #[tokio::test]
 async fn without_a_model_every_message_is_told_how_to_set_one_up() {
     let server = TestServer::start().await;
-    let refused = server.app.engine().submit(&scope("owner"), submission(Target::New { hidden: false }, "hi")).await;
+    let refused = server.app.engine().submit(&scope("owner"), submission(Target::New(Kind::Listed), "hi")).await;
     let error = refused.expect_err("there is no model");
     assert!(matches!(error, SubmitError::ModelNotConfigured));
     let (code, sentence) = code_and_sentence(&error);

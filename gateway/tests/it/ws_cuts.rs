@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use adjutant_store::threads::Kind;
 use adjutant_testkit::provider::{Piece, Reply, Turn};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -183,7 +184,7 @@ async fn a_hidden_thread_is_carried_only_to_who_names_it() {
     };
     let mut unaware = house.owner().await;
     let engine = house.server.app.engine();
-    let accepted = engine.submit(&scope, submission(Target::New { hidden: true })).await.unwrap();
+    let accepted = engine.submit(&scope, submission(Target::New(Kind::Hidden))).await.unwrap();
     let mut aware = house.owner().await;
     aware.resume(&accepted.thread_id.to_string(), 0).await;
     aware.until(ends_run).await;

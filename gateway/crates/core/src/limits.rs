@@ -147,6 +147,8 @@ limits! {
     SEARCH_CHARS: usize = 400, characters;
     /// A deleted thread can be restored for so long; then it is removed for good.
     THREAD_UNDO: u64 = 2_592_000_000, milliseconds;
+    /// A temporary thread is removed for good so long after what happened last in it.
+    THREAD_TEMPORARY: u64 = 86_400_000, milliseconds;
     /// Between two looks for what can be removed for good.
     PURGE: u64 = 3_600_000, milliseconds;
     /// Threads and files that are removed for good at once.

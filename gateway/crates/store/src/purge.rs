@@ -1,4 +1,4 @@
-//! Removal for good, across owners: threads whose time to undo is over, and files that no message names.
+//! Removal for good, across owners: threads whose time to undo is over, temporary ones, and files that no message names.
 
 use std::time::Duration;
 
@@ -24,4 +24,12 @@ pub async fn purge(tx: &mut SystemTx, undo: Duration, unused: Duration, at_most:
     .fetch_one(tx.conn())
     .await?;
     Ok(Purged { threads: row.threads, files: row.files })
+}
+
+/// Removes at most `at_most` temporary threads in which nothing happened for so long, but none in which a run is running.
+pub async fn purge_temporary(tx: &mut SystemTx, kept: Duration, at_most: i32) -> Result<i32, StoreError> {
+    sqlx::query_scalar!(r#"select purge_temporary($1, $2) as "threads!""#, interval(kept), at_most)
+        .fetch_one(tx.conn())
+        .await
+        .map_err(StoreError::from)
 }

@@ -36,6 +36,8 @@ pub struct ThreadSummary {
     pub title: Option<String>,
     pub pinned: bool,
     pub archived: bool,
+    /// In no list, and removed for good a while after what happened last in it.
+    pub temporary: bool,
     pub deleted_at: Option<DateTime<Utc>>,
     /// Where a fork came from; what it names may be gone.
     pub forked_from: Option<(ThreadId, MessageId)>,
@@ -47,15 +49,27 @@ pub struct ThreadSummary {
     pub updated_at: DateTime<Utc>,
 }
 
+/// What is told of a new thread, and how long it stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Listed,
+    /// Not listed and not carried by sockets that do not name it.
+    Hidden,
+    /// Hidden, and removed for good a while after what happened last in it.
+    Temporary,
+}
+
 /// A new, empty thread, locked by this transaction as its creator.
-pub async fn insert(tx: &mut Tx, id: ThreadId, hidden: bool) -> Result<LockedThread, StoreError> {
+pub async fn insert(tx: &mut Tx, id: ThreadId, kind: Kind) -> Result<LockedThread, StoreError> {
     let owner = tx.owner().clone();
+    let hidden = kind != Kind::Listed;
     sqlx::query!(
-        "insert into threads (user_id, profile, id, hidden) values ($1, $2, $3, $4)",
+        "insert into threads (user_id, profile, id, hidden, temporary) values ($1, $2, $3, $4, $5)",
         owner.user.as_str(),
         owner.profile.as_str(),
         id.as_uuid(),
         hidden,
+        kind == Kind::Temporary,
     )
     .execute(tx.conn())
     .await?;
@@ -166,7 +180,7 @@ pub async fn list(
     let (at, id) = before.map_or((None, None), |(at, id)| (Some(at), Some(id.as_uuid())));
     let rows = sqlx::query_as!(
         Row,
-        "select id, title, head_id, last_seq, pinned, archived, deleted_at, forked_from_thread, forked_from_message,
+        "select id, title, head_id, last_seq, pinned, archived, temporary, deleted_at, forked_from_thread, forked_from_message,
                 total_input_tokens, total_output_tokens, created_at, updated_at
            from threads
           where user_id = $1 and profile = $2 and not hidden
@@ -199,7 +213,7 @@ pub async fn load(tx: &mut Tx, id: ThreadId) -> Result<ThreadSummary, StoreError
     let owner = tx.owner().clone();
     sqlx::query_as!(
         Row,
-        "select id, title, head_id, last_seq, pinned, archived, deleted_at, forked_from_thread, forked_from_message,
+        "select id, title, head_id, last_seq, pinned, archived, temporary, deleted_at, forked_from_thread, forked_from_message,
                 total_input_tokens, total_output_tokens, created_at, updated_at
            from threads where user_id = $1 and profile = $2 and id = $3 and deleted_at is null",
         owner.user.as_str(),
@@ -221,6 +235,8 @@ pub struct Change {
     pub archived: Option<bool>,
     pub head_id: Option<MessageId>,
     pub deleted: Option<bool>,
+    /// A temporary thread is one like others from now on.
+    pub kept: bool,
 }
 
 /// Makes the change and takes the next number for its event. The thread must be locked. Its place in lists stays.
@@ -237,9 +253,10 @@ pub async fn change(tx: &mut Tx, id: ThreadId, change: &Change) -> Result<Thread
                 title_tries = case when $4 then 0 else title_tries end,
                 title_until = case when not $4 then title_until end,
                 pinned = coalesce($6, pinned), archived = coalesce($7, archived), head_id = coalesce($8, head_id),
-                deleted_at = case when $9::boolean is null then deleted_at when $9 then app_now() end
+                deleted_at = case when $9::boolean is null then deleted_at when $9 then app_now() end,
+                hidden = hidden and not ($10 and temporary), temporary = temporary and not $10
           where user_id = $1 and profile = $2 and id = $3
-         returning id, title, head_id, last_seq, pinned, archived, deleted_at, forked_from_thread, forked_from_message,
+         returning id, title, head_id, last_seq, pinned, archived, temporary, deleted_at, forked_from_thread, forked_from_message,
                    total_input_tokens, total_output_tokens, created_at, updated_at",
         owner.user.as_str(),
         owner.profile.as_str(),
@@ -250,6 +267,7 @@ pub async fn change(tx: &mut Tx, id: ThreadId, change: &Change) -> Result<Thread
         change.archived,
         change.head_id.map(MessageId::as_uuid),
         change.deleted,
+        change.kept,
     )
     .fetch_optional(tx.conn())
     .await?
@@ -353,7 +371,7 @@ pub async fn name(tx: &mut Tx, id: ThreadId, title: &str) -> Result<Option<Threa
         "update threads set last_seq = last_seq + 1, title = $4, title_by = 'model', title_until = null
           where user_id = $1 and profile = $2 and id = $3
             and title is null and title_by is null and deleted_at is null
-         returning id, title, head_id, last_seq, pinned, archived, deleted_at, forked_from_thread, forked_from_message,
+         returning id, title, head_id, last_seq, pinned, archived, temporary, deleted_at, forked_from_thread, forked_from_message,
                    total_input_tokens, total_output_tokens, created_at, updated_at",
         owner.user.as_str(),
         owner.profile.as_str(),
@@ -372,6 +390,7 @@ struct Row {
     last_seq: i64,
     pinned: bool,
     archived: bool,
+    temporary: bool,
     deleted_at: Option<DateTime<Utc>>,
     forked_from_thread: Option<Uuid>,
     forked_from_message: Option<Uuid>,
@@ -389,6 +408,7 @@ impl Row {
             title: self.title,
             pinned: self.pinned,
             archived: self.archived,
+            temporary: self.temporary,
             deleted_at: self.deleted_at,
             forked_from: origin.map(|(thread, message)| (ThreadId::from_uuid(thread), MessageId::from_uuid(message))),
             head_id: self.head_id.map(MessageId::from_uuid),

@@ -7,6 +7,7 @@ use adjutant_core::ids::{MessageId, RunId, ThreadId};
 use adjutant_core::message::{InvalidMessage, Part, Role, without_nul};
 use adjutant_engine::runs::submission::{Draft, RunRequest, Submission, Target};
 use adjutant_store::client_threads;
+use adjutant_store::threads::Kind;
 
 use super::input::{AgMessage, RunAgentInput};
 use super::known::{self, client_message_id};
@@ -86,7 +87,7 @@ async fn begin(app: &App, starting: &Starting<'_>, mut input: RunAgentInput) -> 
     }
     let submission = Submission {
         run_id: RunId::new(),
-        thread: known.as_ref().map_or(Target::New { hidden: false }, |known| Target::Existing(known.id)),
+        thread: known.as_ref().map_or(Target::New(Kind::Listed), |known| Target::Existing(known.id)),
         parent: None,
         messages,
         client_message_id: asked,

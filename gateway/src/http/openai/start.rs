@@ -15,6 +15,7 @@ use adjutant_engine::events::event::{EventBody, RunStateName};
 use adjutant_engine::events::hub::Interest;
 use adjutant_engine::runs::control::ControlError;
 use adjutant_engine::runs::submission::{Draft, RunRequest, Submission, Target};
+use adjutant_store::threads::Kind;
 use adjutant_store::{ledger, runs};
 use tokio::sync::oneshot;
 
@@ -82,7 +83,7 @@ pub(super) async fn start(app: &App, order: Order) -> Result<Telling, Failure> {
         }
     }
     let (target, entries) = match asked.thread {
-        None => (Target::New { hidden: true }, entries),
+        None => (Target::New(Kind::Hidden), entries),
         Some(thread) => {
             let new = thread::new_entries(&starting.engine, &starting.owner, thread, entries).await?;
             (Target::Existing(thread), new)

@@ -5,11 +5,13 @@ import { t } from './words';
 const LONGEST = 120;
 
 export interface Named {
+  temporary?: boolean | undefined;
   title?: string | null | undefined;
   said?: string | null | undefined;
 }
 
 export function chatName(thread: Named | null | undefined): string {
+  if (thread?.temporary) return t('temporary.label');
   return thread?.title?.trim() || beginning(thread?.said ?? '') || t('chats.untitled');
 }
 

@@ -41,6 +41,7 @@ export function openCommands(typed = '') {
 }
 
 const hasThread = ({ thread }: Context) => thread !== null;
+const isListed = ({ thread }: Context) => thread !== null && !thread.temporary;
 
 function to(deed: (thread: Thread) => Promise<unknown>): Order['act'] {
   return ({ thread }) => {
@@ -50,6 +51,7 @@ function to(deed: (thread: Thread) => Promise<unknown>): Order['act'] {
 
 const all: Order[] = [
   { name: 'new', word: 'order.new', keys: `${MOD} ${SHIFT} O`, act: () => router.go('/chat/new') },
+  { name: 'temporary', word: 'order.temporary', act: () => router.go('/chat/new?temporary') },
   {
     name: 'stop',
     word: 'order.stop',
@@ -75,7 +77,7 @@ const all: Order[] = [
   {
     name: 'rename',
     word: 'order.rename',
-    fits: hasThread,
+    fits: isListed,
     takes: true,
     act: ({ thread }, title) => {
       if (!thread) return;
@@ -86,13 +88,13 @@ const all: Order[] = [
   {
     name: 'pin',
     word: 'order.pin',
-    fits: hasThread,
+    fits: isListed,
     act: to(({ id, pinned }) => desk.threads.change(id, { pinned: !pinned })),
   },
   {
     name: 'archive',
     word: 'order.archive',
-    fits: hasThread,
+    fits: isListed,
     act: to((thread) => archive([thread], !thread.archived)),
   },
   { name: 'delete', word: 'order.delete', fits: hasThread, act: to((thread) => remove([thread])) },

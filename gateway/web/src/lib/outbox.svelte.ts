@@ -9,6 +9,8 @@ export interface Waiting {
   /** The thread, or a name of ours for one that begins with this message. */
   thread: string;
   isNew: boolean;
+  /** The thread that begins is a temporary one. */
+  temporary?: boolean;
   text: string;
   files: Attached[];
   editedId?: string;
@@ -181,7 +183,7 @@ function frame(message: Waiting): Submit {
     clientMessageId: message.clientMessageId,
     // Text alone keeps the files of the message that it edits; parts are all that there is.
     content: parts.length === 1 && message.text && !message.editedId ? message.text : parts,
-    ...(!message.isNew && { threadId: message.thread }),
+    ...(message.isNew ? message.temporary && { temporary: true } : { threadId: message.thread }),
     ...(message.editedId && { editedId: message.editedId }),
     ...(message.model && { model: message.model }),
     ...(message.mode && { mode: message.mode }),

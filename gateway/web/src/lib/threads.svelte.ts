@@ -110,6 +110,8 @@ export class Threads {
   }
 
   #put(thread: Thread) {
+    // In no list.
+    if (thread.temporary) return this.#others.set(thread.id, thread);
     const { chats, archive } = this.shelves;
     const [to, from] = thread.archived ? [archive, chats] : [chats, archive];
     from.drop(thread.id);

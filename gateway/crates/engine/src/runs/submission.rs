@@ -4,6 +4,7 @@ use adjutant_core::ids::{MessageId, RunId, ThreadId};
 use adjutant_core::message::{InvalidMessage, Part, Role};
 use adjutant_core::tool::ToolSpec;
 use adjutant_store::error::StoreError;
+use adjutant_store::threads::Kind;
 use serde::{Deserialize, Serialize};
 
 /// One message, or a whole history that ends with the message to be answered.
@@ -24,10 +25,7 @@ pub struct Submission {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
-    New {
-        /// Not listed and not carried by sockets: the caller keeps its own history.
-        hidden: bool,
-    },
+    New(Kind),
     Existing(ThreadId),
 }
 

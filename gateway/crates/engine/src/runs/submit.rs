@@ -93,7 +93,7 @@ impl Engine {
         self.look_for_a_model(scope, submission.request.model.as_deref()).await?;
         let owner = scope.owner();
         let thread = match submission.thread {
-            Target::New { .. } => ThreadId::new(),
+            Target::New(_) => ThreadId::new(),
             Target::Existing(thread) => thread,
         };
         let order = self.inner.hub.order_of(thread);
@@ -168,7 +168,7 @@ impl Engine {
             return Err(StoreError::Invalid(NO_MODEL.to_owned()));
         }
         let locked = match submission.thread {
-            Target::New { hidden } => threads::insert(tx, thread, hidden).await?,
+            Target::New(kind) => threads::insert(tx, thread, kind).await?,
             Target::Existing(_) => threads::lock(tx, thread).await?.open()?,
         };
         let Found { parent, explicit, keeps } = find(tx, thread, &locked, place).await?;

@@ -48,7 +48,7 @@ pub(super) const NO_MESSAGE: &str = "message of the thread";
 const BUSY: &str = "run of the thread";
 
 impl Engine {
-    /// Changes title, pin, archive or head. The head stays where it is while a run of the thread has not ended: the run
+    /// Changes title, pin, archive or head, or keeps a temporary thread. The head stays where it is while a run of the thread has not ended: the run
     /// would go on from another place than the person sees.
     pub async fn change_thread(
         &self,
@@ -136,7 +136,9 @@ impl Engine {
                         }
                     }
                 }
-                Ok((value, locked.hidden, after, told))
+                // Whoever keeps a thread tells everybody of it.
+                let hidden = locked.hidden && threads::is_hidden(tx, thread).await?;
+                Ok((value, hidden, after, told))
             })
             .await?;
         if !after.events.is_empty() {

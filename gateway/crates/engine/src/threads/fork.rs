@@ -65,7 +65,7 @@ impl Engine {
         {
             return Err(StoreError::Invalid(TOO_LONG.to_owned()));
         }
-        threads::insert(tx, new, false).await?;
+        threads::insert(tx, new, threads::Kind::Listed).await?;
         let mut told = Vec::new();
         let mut calls = HashMap::new();
         let mut head = None;

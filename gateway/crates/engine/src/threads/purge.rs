@@ -8,20 +8,24 @@ use adjutant_store::purge::Purged;
 use crate::engine::Engine;
 
 impl Engine {
-    /// Removes deleted threads whose time to undo is over, and files that no message names. Any number of replicas may do
+    /// Removes deleted threads whose time to undo is over, temporary ones, and files that no message names. Any number of replicas may do
     /// this at once: each takes other rows.
     pub async fn purge(&self) -> Result<Purged, StoreError> {
         let mut all = Purged::default();
         loop {
-            let done = self
+            let (temporary, done) = self
                 .store()
                 .system("remove for good what was deleted", async |tx| {
-                    purge::purge(tx, limits::THREAD_UNDO, limits::FILE_UNUSED, limits::PURGE_BATCH).await
+                    let temporary = purge::purge_temporary(tx, limits::THREAD_TEMPORARY, limits::PURGE_BATCH).await?;
+                    let done = purge::purge(tx, limits::THREAD_UNDO, limits::FILE_UNUSED, limits::PURGE_BATCH).await?;
+                    Ok((temporary, done))
                 })
                 .await?;
-            all.threads += done.threads;
+            all.threads += done.threads + temporary;
             all.files += done.files;
-            if done.threads.max(done.files) < limits::PURGE_BATCH || self.supervisor().stopping().is_cancelled() {
+            if done.threads.max(done.files).max(temporary) < limits::PURGE_BATCH
+                || self.supervisor().stopping().is_cancelled()
+            {
                 return Ok(all);
             }
         }

@@ -20,6 +20,7 @@ use adjutant_engine::runs::submission::{Accepted, Draft, RunRequest, Submission,
 use adjutant_engine::supervisor::Supervisor;
 use adjutant_store::runs::Run;
 use adjutant_store::store::Store;
+use adjutant_store::threads::Kind;
 use adjutant_store::vault::Vault;
 use adjutant_store::{messages, runs};
 use adjutant_testkit::db::TestDb;
@@ -89,7 +90,7 @@ pub(crate) fn engine(store: Store, llm: Arc<dyn LlmClient>, tools: Arc<dyn ToolS
 pub(crate) fn submission(thread: Option<ThreadId>, id: &str, text: &str) -> Submission {
     Submission {
         run_id: RunId::new(),
-        thread: thread.map_or(Target::New { hidden: false }, Target::Existing),
+        thread: thread.map_or(Target::New(Kind::Listed), Target::Existing),
         parent: None,
         messages: vec![Draft { role: Role::User, parts: vec![Part::text(text)] }],
         client_message_id: Some(id.to_owned()),

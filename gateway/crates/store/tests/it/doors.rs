@@ -11,7 +11,7 @@ use adjutant_core::limits;
 use adjutant_core::scope::Owner;
 use adjutant_store::error::StoreError;
 use adjutant_store::store::Store;
-use adjutant_store::threads;
+use adjutant_store::threads::{self, Kind};
 use adjutant_store::tx::Tx;
 use adjutant_testkit::db::TestDb;
 use sqlx::postgres::PgPool;
@@ -65,10 +65,10 @@ async fn an_error_rolls_back_and_a_value_commits() {
     let store = &bench.db.store;
     let [anna, ..] = owners();
     let (kept, undone) = (ThreadId::new(), ThreadId::new());
-    store.scoped(&anna, async |tx| threads::insert(tx, kept, false).await).await.unwrap();
+    store.scoped(&anna, async |tx| threads::insert(tx, kept, Kind::Listed).await).await.unwrap();
     let error = store
         .scoped(&anna, async |tx| {
-            threads::insert(tx, undone, false).await?;
+            threads::insert(tx, undone, Kind::Listed).await?;
             Err::<(), _>(StoreError::FenceLost)
         })
         .await;
@@ -86,7 +86,7 @@ async fn the_injected_clock_is_the_time_of_the_database() {
     let listed = db
         .store
         .scoped(&anna, async |tx| {
-            threads::insert(tx, ThreadId::new(), false).await?;
+            threads::insert(tx, ThreadId::new(), Kind::Listed).await?;
             threads::list(tx, threads::Filter::default(), None, 1).await
         })
         .await
@@ -140,8 +140,11 @@ async fn cancelled_requests_leave_no_transaction_open() {
         let requests = (0..limits::DB_CONNECTIONS).map(|_| {
             let (store, anna) = (store.clone(), anna.clone());
             tokio::spawn(async move {
-                cut_after(polls, store.scoped(&anna, async |tx| threads::insert(tx, ThreadId::new(), false).await))
-                    .await;
+                cut_after(
+                    polls,
+                    store.scoped(&anna, async |tx| threads::insert(tx, ThreadId::new(), Kind::Listed).await),
+                )
+                .await;
             })
         });
         for request in futures::future::join_all(requests).await {
