@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use adjutant_testkit::effects::EffectServer;
@@ -25,8 +26,50 @@ const KEY: &str = "browser-test-key-0123456789-0123456789-abcd";
 const PATIENCE: Duration = Duration::from_secs(60);
 const MODELS: [&str; 3] = ["scripted", "second", "small"];
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn proof_people_use_the_page() {
+/// Each file of journeys has a house of its own: nothing that others left waits, runs or is counted there.
+macro_rules! journeys {
+    ($($test:ident $file:literal,)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                people_use_the_page($file).await;
+            }
+        )*
+
+        const FILES: &[&str] = &[$($file),*];
+    };
+}
+
+journeys! {
+    people_begin "begin",
+    people_chat "chat",
+    people_run_an_errand "errand",
+    people_send_files "files",
+    people_find "find",
+    people_use_keys "keys.find",
+    people_look "look",
+    people_have_bad_luck "luck",
+    people_see_all_pages "pages",
+    people_use_the_app "pwa",
+    people_change_settings "settings",
+    people_talk "talk",
+    people_leave_no_trace "temporary",
+    people_see_their_day "today",
+    people_find_their_way "ways.find",
+}
+
+#[test]
+fn each_file_of_journeys_is_run() {
+    let folder = std::fs::read_dir(root().join("gateway/web/e2e")).unwrap();
+    let names = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut files: Vec<String> = names.filter_map(|name| name.strip_suffix(".e2e.ts").map(str::to_owned)).collect();
+    // Taken by `./x figures`, alone on a quiet machine.
+    files.retain(|name| name != "figures");
+    files.sort();
+    assert_eq!(files, FILES);
+}
+
+async fn people_use_the_page(file: &str) {
     let web = root().join("gateway/web");
     let vitest = web.join("node_modules/vitest/vitest.mjs");
     assert!(vitest.is_file() && web.join("dist/index.html").is_file(), "the page is not built: run ./x web");
@@ -34,8 +77,9 @@ async fn proof_people_use_the_page() {
     let control = house.levers().await;
     let mut journeys = Command::new(peer("bin/node"));
     journeys.current_dir(&web).arg(vitest).args(["run", "--config", "e2e/vitest.config.ts"]);
-    // One journey alone: ADJUTANT_E2E_ONLY=chat
-    journeys.args(std::env::var("ADJUTANT_E2E_ONLY"));
+    // By its whole path: `find` is not `keys.find`.
+    let file = std::env::var("ADJUTANT_E2E_FILE").unwrap_or_else(|_| file.to_owned());
+    journeys.arg(web.join(format!("e2e/{file}.e2e.ts")));
     journeys.env("ADJUTANT_E2E_URL", house.url()).env("ADJUTANT_E2E_KEY", KEY).env("ADJUTANT_E2E_CONTROL", control);
     let status = journeys.stdin(Stdio::null()).kill_on_drop(true).status().await.unwrap();
     let log = std::fs::read_to_string(house.folder.join("server.log")).unwrap_or_default();
@@ -73,7 +117,10 @@ struct Levers {
 impl House {
     async fn start() -> Self {
         use std::os::unix::fs::PermissionsExt;
-        let folder = std::env::temp_dir().join(format!("adjutant-browser-{}", std::process::id()));
+        static HOUSES: AtomicU32 = AtomicU32::new(0);
+        let number = HOUSES.fetch_add(1, Ordering::Relaxed);
+        let name = format!("adjutant-browser-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder).unwrap();
         // The database's user must get in.
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();

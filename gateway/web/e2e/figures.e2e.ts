@@ -1,5 +1,5 @@
 // How fast the page is, on a processor four times slower: printed, not judged here. Beside the journeys, because they
-// share the house: ADJUTANT_E2E_FIGURES=1 takes this file and no other.
+// need the same house: `./x figures`.
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { composer, KEY, launch, URL_OF, visit } from './support';
@@ -101,10 +101,13 @@ describe('figures', () => {
     const typing = await type(page);
     // Whoever scrolls up reads on; until there is no more.
     await expect
-      .poll(async () => {
-        await page.locator('.scroll').evaluate((scroll) => scroll.scrollTo({ top: -scroll.scrollHeight }));
-        return page.locator('.log article').count();
-      })
+      .poll(
+        async () => {
+          await page.locator('.scroll').evaluate((scroll) => scroll.scrollTo({ top: -scroll.scrollHeight }));
+          return page.locator('.log article').count();
+        },
+        { timeout: 120_000 },
+      )
       .toBe(2 * ANSWERS);
     const typingAll = await type(page);
     console.log(

@@ -1,15 +1,11 @@
 import { defineConfig } from 'vitest/config';
 
 // Journeys of a person through the real page, against the real server. The Rust test `proof_browser` starts both.
-// The figures are no journeys: they are taken alone, on a quiet machine.
-const figures = '**/figures.e2e.ts';
-const isFigures = process.env['ADJUTANT_E2E_FIGURES'] === '1';
-
+// It names one file at a time.
 export default defineConfig({
   test: {
     root: import.meta.dirname,
-    include: [isFigures ? figures : '**/*.e2e.ts'],
-    exclude: isFigures ? [] : [figures],
+    include: ['**/*.e2e.ts'],
     environment: 'node',
     fileParallelism: false,
     testTimeout: 60_000,
