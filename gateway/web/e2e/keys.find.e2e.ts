@@ -2,7 +2,7 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Rest } from './rest';
-import { answered, broken, composer, fits, launch, picture, say, SIZES, visit, type Size } from './support';
+import { answered, broken, composer, crowded, fits, launch, picture, say, SIZES, visit, type Size } from './support';
 
 let browser: Browser;
 beforeAll(async () => {
@@ -17,6 +17,16 @@ const CHAT = /\/chat\/[0-9a-f]{8}-[0-9a-f-]{27}$/;
 const options = (page: Page) => page.getByRole('listbox', { name: 'Commands' }).getByRole('option');
 const box = (page: Page) => page.getByRole('combobox', { name: 'Find anything' });
 const clipboard = (page: Page) => page.evaluate(() => navigator.clipboard.readText());
+const sheet = (page: Page) => page.getByRole('dialog', { name: 'Keyboard shortcuts' });
+/** The button with the keys of a row, and what the row says of them. */
+const keysOf = (page: Page, what: string) => sheet(page).getByRole('button', { name: new RegExp(`^${what}.*:`) });
+const shown = (page: Page) =>
+  sheet(page)
+    .locator('.keys')
+    .evaluateAll((all) => all.map((one) => [...one.querySelectorAll('kbd')].map((key) => key.textContent).join(' ')));
+const row = (page: Page, what: string) => sheet(page).getByRole('listitem').filter({ hasText: what });
+const reset = (page: Page) => sheet(page).getByRole('button', { name: 'Back to the usual keys' });
+const path = (page: Page) => new URL(page.url()).pathname;
 const isFocused = (page: Page) => composer(page).evaluate((field) => field === document.activeElement);
 
 /** What a screen reader is told to be chosen. */
@@ -132,7 +142,7 @@ describe('every command', () => {
     expect(await box(page).inputValue()).toBe('commands');
     await page.keyboard.press('Escape');
     await run('keys');
-    await page.getByRole('dialog', { name: 'Keyboard shortcuts' }).waitFor();
+    await sheet(page).waitFor();
     await page.keyboard.press('Escape');
     await run('archive');
     await page.locator('.toasts p', { hasText: 'is in the archive.' }).waitFor();
@@ -237,9 +247,8 @@ describe('the keys of the page', () => {
     await page.goto('/');
     await page.locator('#main').waitFor();
     await page.keyboard.press('Control+/');
-    const sheet = page.getByRole('dialog', { name: 'Keyboard shortcuts' });
-    await sheet.waitFor();
-    expect((await sheet.locator('dt').allTextContents()).map((keys) => keys.replace(/\s+/g, ' ').trim())).toEqual([
+    await sheet(page).waitFor();
+    expect(await shown(page)).toEqual([
       'Ctrl K',
       'Ctrl Shift O',
       'Shift Esc',
@@ -257,7 +266,7 @@ describe('the keys of the page', () => {
     await page.keyboard.press('Control+Shift+o');
     expect(new URL(page.url()).pathname).toBe('/');
     await page.keyboard.press('Control+/');
-    await sheet.waitFor({ state: 'hidden' });
+    await sheet(page).waitFor({ state: 'hidden' });
     await page.keyboard.press('Control+Shift+o');
     await page.waitForURL('**/chat/new');
     await expect.poll(() => isFocused(page)).toBe(true);
@@ -309,6 +318,201 @@ describe('the keys of the page', () => {
     await composer(page).waitFor();
     await page.keyboard.press('Control+Shift+c');
     await page.getByText('There is no answer to copy here.').waitFor();
+    expect(faults).toEqual([]);
+    await context.close();
+  });
+});
+
+describe('the keys of the page, changed', () => {
+  it('are others here and in other tabs, outlive a sign-out, and come back', async () => {
+    const rest = await Rest.person();
+    const { context, page, faults } = await visit(browser, { key: rest.key });
+    const other = await context.newPage();
+    await other.goto('/');
+    await other.locator('#main').waitFor();
+    await page.goto('/settings/appearance');
+    await page.getByText('Dark', { exact: true }).click();
+    await page.getByRole('button', { name: 'See and change' }).click();
+    await sheet(page).waitFor();
+    expect(await reset(page).count()).toBe(0);
+    // Esc leaves it as it is, and the sheet open.
+    await keysOf(page, 'Start a new chat').click();
+    await sheet(page).getByRole('button', { name: 'Press the new keys' }).waitFor();
+    await row(page, 'Start a new chat').getByText('Hold Ctrl or Alt with a key').waitFor();
+    await picture(page, 'keys-listening');
+    expect(await broken(page)).toEqual([]);
+    await page.keyboard.press('Escape');
+    await row(page, 'Start a new chat').getByText('Left as it was.').waitFor();
+    // By the keyboard alone; Tab leads out of it.
+    await page.keyboard.press('Enter');
+    await sheet(page).getByRole('button', { name: 'Press the new keys' }).waitFor();
+    await page.keyboard.press('Tab');
+    await row(page, 'Start a new chat').getByText('Left as it was.').waitFor();
+    await page.keyboard.press('Shift+Tab');
+    await page.keyboard.press('Enter');
+    // What cannot be taken is said, and the row listens on. Nothing else is done by it.
+    for (const [keys, said] of [
+      ['x', 'X is for writing. Hold Ctrl or Alt with it, or use a function key.'],
+      ['Control+Enter', 'Ctrl Enter is needed where you write. Press other keys.'],
+      ['Control+q', 'Ctrl Q belongs to the browser or the system. Press other keys.'],
+      ['Control+k', 'Ctrl K is already for “Find chats, settings and commands”. Press other keys.'],
+      ['Control+Alt+Enter', 'Ctrl Alt Enter is already for “Allow once”. Press other keys.'],
+      ['Control+/', 'Ctrl / is already for “Keyboard shortcuts”. Press other keys.'],
+    ] as const) {
+      await page.keyboard.press(keys);
+      await row(page, 'Start a new chat').getByRole('status').getByText(said).waitFor();
+    }
+    await picture(page, 'keys-refused');
+    expect(await broken(page)).toEqual([]);
+    expect(await box(page).isVisible()).toBe(false);
+    await page.keyboard.press('Alt+j');
+    await row(page, 'Start a new chat').getByText('Changed to Alt J.').waitFor();
+    await row(page, 'Start a new chat').getByText('Usually Ctrl Shift O').waitFor();
+    expect((await shown(page))[1]).toBe('Alt J');
+    expect(await keysOf(page, 'Start a new chat').evaluate((it) => it === document.activeElement)).toBe(true);
+    await page.keyboard.press('Escape');
+    await sheet(page).waitFor({ state: 'hidden' });
+
+    /** The new keys do it, and those before do nothing. */
+    const isChanged = async (tab: Page) => {
+      await tab.keyboard.press('Control+Shift+o');
+      // What is done by a key is done at once: this one is answered behind it.
+      await tab.keyboard.press('Control+k');
+      await box(tab).waitFor();
+      expect(path(tab)).not.toBe('/chat/new');
+      await tab.keyboard.press('Escape');
+      await tab.keyboard.press('Alt+j');
+      await tab.waitForURL('**/chat/new');
+    };
+    await isChanged(page);
+    await other.keyboard.press('Control+/');
+    await row(other, 'Start a new chat').getByText('Usually Ctrl Shift O').waitFor();
+    await other.keyboard.press('Escape');
+    await sheet(other).waitFor({ state: 'hidden' });
+    await isChanged(other);
+    await other.close();
+    await composer(page).fill('/new');
+    expect(await options(page).first().textContent()).toContain('Alt J');
+    await composer(page).fill('');
+    await page.goto('/');
+    await page.locator('#main').waitFor();
+    await isChanged(page);
+    await page.goto('/settings');
+    await page.getByRole('button', { name: 'Personal' }).first().click();
+    await page.getByRole('button', { name: 'Sign out', exact: true }).first().click();
+    await page.getByRole('heading', { name: 'Your key' }).waitFor();
+    await page.getByLabel('Key').fill(rest.key);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByRole('button', { name: 'Find anything Ctrl K' }).waitFor();
+    expect(await page.evaluate(() => document.documentElement.dataset['theme'])).toBe('dark');
+    await isChanged(page);
+
+    // What opens the box and the sheet is changed as well, and the page shows it.
+    await page.goto('/');
+    await page.locator('#main').waitFor();
+    await page.keyboard.press('Control+/');
+    await keysOf(page, 'Find chats').click();
+    await page.keyboard.press('Control+Shift+o');
+    await row(page, 'Find chats').getByText('Changed to Ctrl Shift O.').waitFor();
+    await keysOf(page, 'Keyboard shortcuts').click();
+    await page.keyboard.press('F8');
+    await page.keyboard.press('F8');
+    await sheet(page).waitFor({ state: 'hidden' });
+    await page.getByRole('button', { name: 'Find anything Ctrl Shift O' }).waitFor();
+    await page.keyboard.press('Control+Shift+o');
+    await box(page).waitFor();
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('Control+/');
+    await page.keyboard.press('F8');
+    await sheet(page).waitFor();
+    await picture(page, 'keys-changed');
+    await reset(page).click();
+    await sheet(page).getByText('The usual keys are back.').waitFor();
+    expect(await reset(page).count()).toBe(0);
+    expect(await page.evaluate(() => document.activeElement?.textContent)).toBe('Close');
+    expect(await broken(page)).toEqual([]);
+    await page.keyboard.press('Enter');
+    await sheet(page).waitFor({ state: 'hidden' });
+    await page.keyboard.press('Alt+j');
+    await page.keyboard.press('Control+/');
+    await sheet(page).waitFor();
+    expect(path(page)).toBe('/');
+    await page.keyboard.press('Control+/');
+    await page.keyboard.press('Control+Shift+o');
+    await page.waitForURL('**/chat/new');
+    expect(faults).toEqual([]);
+    await context.close();
+  });
+
+  it('decide an approval', async () => {
+    const rest = await Rest.person();
+    const { context, page, faults } = await visit(browser, { key: rest.key });
+    // What is broken or not to be had was not kept by this page.
+    await page.evaluate(() =>
+      localStorage.setItem('adjutant.shortcuts', '{"deny":{"mods":"","key":"d","code":"KeyD"},"allow":7}'),
+    );
+    await page.goto('/chat/new');
+    await composer(page).waitFor();
+    await page.keyboard.press('Control+/');
+    for (const [what, keys] of [
+      ['Allow once', 'Control+Alt+y'],
+      ['Deny', 'Control+Alt+u'],
+    ] as const) {
+      await keysOf(page, what).click();
+      await page.keyboard.press(keys);
+      await row(page, what).getByText('Changed to').waitFor();
+    }
+    await page.keyboard.press('Control+/');
+    for (const [keys, old, said] of [
+      ['Control+Alt+y', 'Control+Alt+Enter', 'Done'],
+      ['Control+Alt+u', 'Control+Alt+Backspace', 'Denied'],
+    ] as const) {
+      await say(page, `effect by ${said}`);
+      const slip = page.getByRole('group', { name: /effect\?$/i });
+      await slip.waitFor();
+      const [allow, deny] = [
+        slip.getByRole('button', { name: 'Allow once' }),
+        slip.getByRole('button', { name: 'Deny', exact: true }),
+      ];
+      expect(await allow.getAttribute('title')).toBe('Ctrl Alt Y');
+      expect(await allow.getAttribute('aria-keyshortcuts')).toBe('Control+Alt+Y');
+      expect(await deny.getAttribute('title')).toBe('Ctrl Alt U');
+      await page.keyboard.press(old);
+      // Behind the sheet nothing is decided.
+      await page.keyboard.press('Control+/');
+      await sheet(page).waitFor();
+      await page.keyboard.press(keys);
+      await page.keyboard.press('Control+/');
+      await sheet(page).waitFor({ state: 'hidden' });
+      expect(await allow.isEnabled()).toBe(true);
+      await page.keyboard.press(keys);
+      await page.locator('details.tool summary', { hasText: said }).last().waitFor();
+      await answered(page, `did effect by ${said}`);
+    }
+    expect(faults).toEqual([]);
+    await context.close();
+  });
+
+  it('can be changed on a phone that has a keyboard', async () => {
+    const rest = await Rest.person();
+    const { context, page, faults } = await visit(browser, { size: 'phone', theme: 'dark', key: rest.key });
+    await page.goto('/settings/appearance');
+    await page.getByRole('button', { name: 'See and change' }).tap();
+    await keysOf(page, 'Copy the last code block').tap();
+    await page.keyboard.press('Control+Alt+Shift+ArrowDown');
+    await row(page, 'Copy the last code block').getByText('Changed to Ctrl Alt Shift ↓.').waitFor();
+    await keysOf(page, 'Show or hide').tap();
+    await page.keyboard.press('Control+Shift+c');
+    await row(page, 'Show or hide').getByText('already for “Copy the last answer”').waitFor();
+    await picture(page, 'keys-phone');
+    for (const button of await sheet(page).getByRole('button').all())
+      expect((await button.boundingBox())?.height).toBeGreaterThanOrEqual(44);
+    expect(await crowded(page, 'dialog[open]')).toEqual([]);
+    expect(await fits(page)).toBe(true);
+    expect(await broken(page)).toEqual([]);
+    // Tapped again, it listens no more.
+    await sheet(page).getByRole('button', { name: 'Press the new keys' }).tap();
+    await row(page, 'Show or hide').getByText('Left as it was.').waitFor();
     expect(faults).toEqual([]);
     await context.close();
   });

@@ -236,6 +236,8 @@ describe.each(sizes)('on a %s', (size) => {
         for (const request of await (await caches.open(name)).keys()) texts.push(request.url);
       return texts.join(' ');
     });
+    // How it looks here is this browser's.
+    expect(await page.evaluate(() => document.documentElement.dataset['theme'])).toBe('dark');
     for (const trace of ['secret', rest.name, 'personal', 'yourself', id, '/api/']) expect(left).not.toContain(trace);
     expect((await context.cookies()).filter((cookie) => cookie.value !== '')).toEqual([]);
     // The way back shows nothing either.

@@ -1,5 +1,6 @@
 // What the command box offers for what is typed: chats, settings, commands, and messages that the server finds.
 import { answer, api, type Schemas } from './api';
+import { bindings } from './bindings.svelte';
 import { chatName } from './chatName';
 import { box, here, ordersSaying, type Context } from './commands.svelte';
 import { desk } from './desk.svelte';
@@ -116,7 +117,7 @@ export class BoxLines {
       id: `o-${order.name}`,
       group: 'box.orders',
       text: t(order.word),
-      hint: order.keys ?? '',
+      hint: order.keys ? bindings.text(order.keys) : '',
       act: () => order.act(context, ''),
     }));
     for (const profile of session.profiles.filter((other) => !other.isCurrent)) {

@@ -1,5 +1,6 @@
 // What can be said by `/` in the composer, in the command box, and by key.
 import { archive, remove, tell } from './chatDeeds';
+import type { Id } from './combos';
 import { desk } from './desk.svelte';
 import { print, save } from './exporting';
 import type { Run } from './message.svelte';
@@ -19,18 +20,13 @@ export interface Context {
 export interface Order {
   name: string;
   word: Key;
-  keys?: string;
+  keys?: Id | 'stop';
   /** Where it can be said; everywhere without it. */
   fits?: (context: Context) => boolean;
   /** It takes what stands behind its name. */
   takes?: boolean;
   act(context: Context, rest: string): void;
 }
-
-const isMac = navigator.platform.startsWith('Mac');
-export const MOD = isMac ? '⌘' : 'Ctrl';
-export const SHIFT = isMac ? '⇧' : 'Shift';
-export const ALT = isMac ? '⌥' : 'Alt';
 
 /** The command box and the sheet of keys, each open or not; which chat is renamed in its header. */
 export const box = $state({ isOpen: false, sheet: false, typed: '', renames: null as string | null });
@@ -50,12 +46,12 @@ function to(deed: (thread: Thread) => Promise<unknown>): Order['act'] {
 }
 
 const all: Order[] = [
-  { name: 'new', word: 'order.new', keys: `${MOD} ${SHIFT} O`, act: () => router.go('/chat/new') },
+  { name: 'new', word: 'order.new', keys: 'new', act: () => router.go('/chat/new') },
   { name: 'temporary', word: 'order.temporary', act: () => router.go('/chat/new?temporary') },
   {
     name: 'stop',
     word: 'order.stop',
-    keys: 'Esc',
+    keys: 'stop',
     fits: ({ run }) => run !== undefined,
     act: ({ run }) => run && desk.cancel(run.id),
   },
@@ -104,7 +100,7 @@ const all: Order[] = [
   {
     name: 'find',
     word: 'order.find',
-    keys: `${MOD} K`,
+    keys: 'find',
     takes: true,
     act: (_, words) => openCommands(words),
   },
@@ -112,7 +108,7 @@ const all: Order[] = [
   { name: 'needs', word: 'order.needs', act: () => router.go('/needs-you') },
   { name: 'settings', word: 'order.settings', act: () => router.go('/settings') },
   { name: 'theme', word: 'order.theme', act: () => setTheme(isDark() ? 'light' : 'dark') },
-  { name: 'keys', word: 'order.keys', keys: `${MOD} /`, act: () => (box.sheet = true) },
+  { name: 'keys', word: 'order.keys', keys: 'keys', act: () => (box.sheet = true) },
 ];
 
 function lastSaid(thread: string): string | undefined {

@@ -8,8 +8,8 @@ export type StoreName = 'outbox' | 'chats' | 'talks';
 const STORES: StoreName[] = ['outbox', 'chats', 'talks'];
 /** Drafts are in the local storage, under names that begin so: drafts.ts. */
 export const DRAFTS = 'adjutant.draft/';
-/** What is this browser's and says nothing of a person: how the page looks here. */
-const LOOKS = new Set(['adjutant.theme', 'adjutant.size', 'adjutant.side']);
+/** What is this browser's and says nothing of a person: how the page looks here, and its keys. */
+const LOOKS = ['adjutant.theme', 'adjutant.size', 'adjutant.side', 'adjutant.shortcuts'];
 
 let opened: Promise<IDBDatabase | null> | undefined;
 
@@ -83,9 +83,14 @@ export async function forgetReadable(): Promise<void> {
   for (const store of ['chats', 'talks'] as const) await within(store, 'readwrite', (open) => open.clear());
 }
 
+/** How this browser's page looks, to be put back behind a sign-out: the server's answer to that clears all storage. */
+export function looks(): [string, string][] {
+  return LOOKS.map((name): [string, string] => [name, localStorage.getItem(name) ?? '']).filter(([, kept]) => kept);
+}
+
 /** Everything, when somebody signs out. The browser may clear it at the same time: what is gone already is no fault. */
 export async function forgetAll(): Promise<void> {
-  for (const name of Object.keys(localStorage)) if (!LOOKS.has(name)) localStorage.removeItem(name);
+  for (const name of Object.keys(localStorage)) if (!LOOKS.includes(name)) localStorage.removeItem(name);
   sessionStorage.clear();
   const open = await database();
   const stores = [...(open?.objectStoreNames ?? [])] as StoreName[];

@@ -1,6 +1,6 @@
 // Who sits in front of this page. A key is swapped for a cookie that scripts cannot read; what is kept here is no secret.
 import { answer, api, Problem, useProfile, whenUnauthorized, type Schemas } from './api';
-import { forgetAll, forgetReadable } from './keep';
+import { forgetAll, forgetReadable, looks } from './keep';
 
 type Who = Schemas['SessionView'];
 export type Phase = 'unknown' | 'signed-out' | 'signed-in';
@@ -79,19 +79,21 @@ class Session {
 
   /** Why it did not work: without the server the cookie would stay, and the next one here would be this person. */
   async signOut() {
+    const stays = looks();
     try {
       await api.DELETE('/api/session');
     } catch (error) {
       // Over already: what is left to do is to forget.
       if (!(error instanceof Problem && error.status === 401)) throw error;
     }
-    await this.#forget();
+    await this.#forget(stays);
   }
 
-  async #forget() {
+  async #forget(stays: ReturnType<typeof looks>) {
     this.#tabs.postMessage('out');
     try {
       await forgetAll();
+      for (const [name, kept] of stays) localStorage.setItem(name, kept);
     } finally {
       location.replace('/');
     }

@@ -1,5 +1,7 @@
-// The keys of the whole page, as ChatGPT and Open WebUI have them. Those of an approval are handled at the slip.
-import { ALT, box, MOD, openCommands, SHIFT } from './commands.svelte';
+// The keys of the whole page. Those of an approval are handled at the slip.
+import { bindings } from './bindings.svelte';
+import type { Id } from './combos';
+import { box, openCommands } from './commands.svelte';
 import { desk } from './desk.svelte';
 import { codeBlocks } from './fences';
 import { router } from './router.svelte';
@@ -7,75 +9,37 @@ import { side } from './side.svelte';
 import { toasts } from './toasts.svelte';
 import { t, type Key } from './words';
 
-export interface Shortcut {
-  keys: string;
-  word: Key;
-  /** Absent where it belongs to a part of the page. */
-  is?: (event: KeyboardEvent, mod: boolean) => boolean;
-  act?: () => void;
-}
-
-/** By its place on the keyboard, or by its sign where the layout puts it elsewhere. */
-const letter = (event: KeyboardEvent, sign: string) =>
-  event.key.toLowerCase() === sign || event.code === `Key${sign.toUpperCase()}`;
-
-export const shortcuts: Shortcut[] = [
-  {
-    keys: `${MOD} K`,
-    word: 'keys.find',
-    is: (event, mod) => mod && !event.shiftKey && letter(event, 'k'),
-    act: () => (box.isOpen ? (box.isOpen = false) : openCommands()),
-  },
-  {
-    keys: `${MOD} ${SHIFT} O`,
-    word: 'order.new',
-    is: (event, mod) => mod && event.shiftKey && letter(event, 'o'),
-    act: () => router.go('/chat/new'),
-  },
-  {
-    keys: `${SHIFT} Esc`,
-    word: 'keys.focus',
-    is: (event) => event.shiftKey && event.key === 'Escape',
-    act: focusField,
-  },
-  {
-    keys: `${MOD} ${SHIFT} S`,
-    word: 'keys.side',
-    is: (event, mod) => mod && event.shiftKey && letter(event, 's'),
-    act: () => side.toggle(),
-  },
-  {
-    keys: `${MOD} ${SHIFT} C`,
-    word: 'keys.copyAnswer',
-    is: (event, mod) => mod && event.shiftKey && letter(event, 'c'),
-    act: () => void copyLast(false),
-  },
-  {
-    keys: `${MOD} ${SHIFT} ;`,
-    word: 'keys.copyCode',
-    is: (event, mod) => mod && event.shiftKey && (event.code === 'Semicolon' || event.key === ';'),
-    act: () => void copyLast(true),
-  },
-  { keys: `${MOD} ${ALT} Enter`, word: 'approval.once' },
-  { keys: `${MOD} ${ALT} ⌫`, word: 'approval.deny' },
-  { keys: 'Esc', word: 'order.stop' },
-  {
-    keys: `${MOD} /`,
-    word: 'order.keys',
-    is: (event, mod) => mod && (event.key === '/' || event.code === 'Slash') && !event.altKey,
-    act: () => (box.sheet = !box.sheet),
-  },
+/** In the order of the sheet. */
+export const shortcuts: { id: Id | 'stop'; word: Key }[] = [
+  { id: 'find', word: 'keys.find' },
+  { id: 'new', word: 'order.new' },
+  { id: 'focus', word: 'keys.focus' },
+  { id: 'side', word: 'keys.side' },
+  { id: 'copyAnswer', word: 'keys.copyAnswer' },
+  { id: 'copyCode', word: 'keys.copyCode' },
+  { id: 'allow', word: 'approval.once' },
+  { id: 'deny', word: 'approval.deny' },
+  { id: 'stop', word: 'order.stop' },
+  { id: 'keys', word: 'order.keys' },
 ];
 
-/** What a key means on the page as it is now. */
-export function meant(event: KeyboardEvent): Shortcut | undefined {
-  // A key that composes a sign is no command, nor is AltGr.
-  if (event.isComposing || event.repeat || event.getModifierState('AltGraph')) return undefined;
-  const mod = (event.metaKey || event.ctrlKey) && !event.altKey;
-  const found = shortcuts.find((shortcut) => shortcut.is?.(event, mod));
+const acts = {
+  find: () => (box.isOpen ? (box.isOpen = false) : openCommands()),
+  new: () => router.go('/chat/new'),
+  focus: focusField,
+  side: () => side.toggle(),
+  copyAnswer: () => void copyLast(false),
+  copyCode: () => void copyLast(true),
+  keys: () => (box.sheet = !box.sheet),
+};
+const ids = Object.keys(acts) as (keyof typeof acts)[];
+
+/** What the keys do on the page as it is now. */
+export function meant(event: KeyboardEvent): (() => void) | undefined {
+  const id = bindings.meant(event, ids);
   // Over an open dialog only what opens and closes these two means something.
-  const isOwn = found?.word === 'keys.find' || found?.word === 'order.keys';
-  return document.querySelector('dialog[open]') && !isOwn ? undefined : found;
+  const isShut = id !== 'find' && id !== 'keys' && document.querySelector('dialog[open]');
+  return id && !isShut ? acts[id] : undefined;
 }
 
 function focusField() {
