@@ -109,6 +109,25 @@ describe.each(sizes)('on a %s', (size) => {
     await context.close();
   });
 
+  it('a model that runs on this server is connected without a key', async () => {
+    const key = await control(`person/eve-${size}`);
+    const { context, page, faults } = await visit(browser, { size, key });
+    // None runs here: what trying it says is made up, what is kept of it is not.
+    await page.route('**/api/models/test', (route) =>
+      route.fulfill({ json: { ok: true, models: ['tiny', 'small'], millis: 5 } }),
+    );
+    await page.getByRole('radio', { name: /^Ollama/ }).check();
+    expect(await page.getByLabel(/^Key of/).count()).toBe(0);
+    await page.getByRole('button', { name: 'Test', exact: true }).click();
+    await page.getByLabel('Model').selectOption('small');
+    await page.getByRole('button', { name: 'Connect' }).click();
+    const models = async () =>
+      ((await (await context.request.get('/api/profiles/personal')).json()) as { models: string[] }).models;
+    await expect.poll(models).toEqual(['ollama/small']);
+    expect(faults).toEqual([]);
+    await context.close();
+  });
+
   it('a model can wait: everything else can be looked at, and nothing is a dead end', async () => {
     const key = await control(`person/bob-${size}`);
     const { context, page, faults } = await visit(browser, { size, key });
