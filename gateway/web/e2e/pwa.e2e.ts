@@ -248,7 +248,7 @@ describe('installed', () => {
     expect(installabilityErrors.map(({ errorId }) => errorId).filter((id) => id !== 'in-incognito')).toEqual([]);
     const manifest = JSON.parse(data ?? '{}') as Record<string, never> & {
       icons: { src: string; sizes: string; purpose?: string }[];
-      shortcuts: { url: string; icons: { src: string }[] }[];
+      shortcuts: { name: string; url: string; icons: { src: string }[] }[];
     };
     expect(manifest).toMatchObject({ display: 'standalone', start_url: '/', scope: '/', id: '/' });
     const pictures = [
@@ -269,10 +269,10 @@ describe('installed', () => {
     }
     expect(manifest.icons.some(({ purpose }) => purpose === 'maskable')).toBe(true);
     expect(await page.locator('link[rel=apple-touch-icon]').getAttribute('href')).toBe('/apple-touch-icon.png');
-    // Each shortcut leads to a page that is one.
-    for (const { url: path } of manifest.shortcuts) {
+    // Each shortcut leads to the page that it names.
+    for (const { url: path, name } of manifest.shortcuts) {
       await page.goto(path);
-      await page.locator('#main h1').first().waitFor();
+      await expect.poll(() => page.title()).toMatch(new RegExp(`^(\\(\\d+\\) )?${name} · Adjutant$`));
     }
     expect(faults).toEqual([]);
     await context.close();
@@ -359,7 +359,11 @@ describe('a new version', () => {
     // Nothing moves under the hands of who writes.
     await composer(page).fill('half a thought, before and behind');
     expect(loads).toBe(0);
-    expect(await caches()).toContain('shell-newer');
+    expect((await caches()).toSorted()).toEqual([old, 'shell-newer'].toSorted());
+    // It waits: a page that runs still finds the parts of its own version.
+    const waits = () =>
+      page.evaluate(async () => (await navigator.serviceWorker.getRegistration())?.waiting?.state ?? 'none');
+    expect(await waits()).toBe('installed');
     await page.getByRole('button', { name: 'Reload' }).click();
     await expect.poll(() => loads, { timeout: PATIENCE }).toBe(1);
     await composer(page).waitFor();
@@ -606,21 +610,41 @@ describe('a lost connection', () => {
   });
 });
 
-/** Goes through all pages, with something on each. */
+/** Goes through all pages, with something on each, and opens what can be opened there. */
 async function throughPages(page: Page, look: (name: string) => Promise<void>) {
+  const act = (name: string | RegExp) => page.getByRole('button', { name, exact: true }).first();
   await begin(page, 'markdown', 'The end of it.');
   await look('chat');
+  await act('Chat menu').click();
+  await look('chat, menu');
+  await page.keyboard.press('Escape');
   await page.goto('/chat/new');
   await say(page, 'effect thumbs');
   const slip = page.getByRole('group', { name: /effect\?$/i });
   await slip.waitFor();
   await look('approval');
+  await slip.getByRole('button', { name: 'Deny with a reason' }).click();
+  await look('approval, reason');
+  await act('Back').click();
   for (const path of ['/', '/chat', '/chat/new', '/chat/search', '/chat/archive', '/needs-you', '/settings']) {
     await page.goto(path);
     await page.locator('#main').waitFor();
     await page.waitForLoadState('networkidle');
     await look(path);
   }
+  for (const name of ['Add a model', 'Add key for Anthropic', 'Add server', 'Make a key', 'Write your own'])
+    await act(name).click();
+  await look('/settings, forms');
+  await act('Back to the default').click();
+  await page.goto('/chat');
+  await act(/^Menu of “/).click();
+  await act('Rename').click();
+  await page.getByRole('textbox', { name: /^Title of/ }).waitFor();
+  await look('/chat, rename');
+  await page.keyboard.press('Escape');
+  await page.keyboard.press('Control+k');
+  await page.getByRole('combobox', { name: 'Find anything' }).waitFor();
+  await look('/chat, box');
   await page.goto('/needs-you');
   await slip.getByRole('button', { name: 'Deny', exact: true }).click();
   await slip.waitFor({ state: 'detached' });
@@ -635,6 +659,14 @@ describe('on a telephone', () => {
       if (faulty.length > 0) found[name] = faulty;
     });
     expect(found).toEqual({});
+    // Small text is no reason for small targets, nor for fields that zoom.
+    await page.evaluate(() => localStorage.setItem('adjutant.size', '90'));
+    for (const path of ['/', '/chat', '/chat/new', '/settings']) {
+      await page.goto(path);
+      await page.locator('#main').waitFor();
+      await page.waitForLoadState('networkidle');
+      expect([path, ...(await tooSmall(page)), ...(await zooming(page))]).toEqual([path]);
+    }
     expect(faults).toEqual([]);
     await context.close();
   });

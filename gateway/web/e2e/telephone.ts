@@ -18,20 +18,15 @@ export async function tooSmall(page: Page): Promise<string[]> {
       const around = element.parentElement?.textContent?.trim();
       const isInText = style.display === 'inline' && around !== element.textContent?.trim();
       if (!isSeen || isOff || isInText) continue;
-      element.scrollIntoView({ block: 'center', inline: 'center' });
-      const { left, right, top, bottom } = element.getBoundingClientRect();
+      // A field in a label is as large as its label.
+      const whole = element.closest('label') ?? element;
+      whole.scrollIntoView({ block: 'center', inline: 'center' });
+      const { left, right, top, bottom } = whole.getBoundingClientRect();
       const [x, y] = [(left + right) / 2, (top + bottom) / 2];
       const reach = LEAST / 2 - 1;
-      const hits = (dx: number, dy: number) => {
-        const hit = document.elementFromPoint(x + dx, y + dy);
-        const label = hit?.closest('label');
-        return (
-          hit !== null && (element.contains(hit) || (label !== null && label !== undefined && label.contains(element)))
-        );
-      };
+      const hits = (dx: number, dy: number) => whole.contains(document.elementFromPoint(x + dx, y + dy));
       const isWide = right - left >= LEAST - 0.5 || (hits(-reach, 0) && hits(reach, 0));
       const isHigh = bottom - top >= LEAST - 0.5 || (hits(0, -reach) && hits(0, reach));
-      // A field in a label is as large as its label.
       const size = `${Math.round(right - left)}x${Math.round(bottom - top)}`;
       const name = element.getAttribute('aria-label') ?? element.textContent?.trim().slice(0, 40) ?? '';
       if (!isWide || !isHigh) found.push(`${element.tagName.toLowerCase()}.${element.className} "${name}" ${size}`);
