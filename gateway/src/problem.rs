@@ -228,6 +228,7 @@ impl From<&ThreadError> for Problem {
             ThreadError::NoMessage => {
                 Self::new(StatusCode::NOT_FOUND, "message_not_found", "there is no such message in this thread")
             }
+            ThreadError::NoFile => Self::no_file(),
             ThreadError::Busy => {
                 let detail = "a run is going or waiting in this thread: cancel it, or let it end first";
                 Self::new(StatusCode::CONFLICT, "thread_busy", detail)

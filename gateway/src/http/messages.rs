@@ -2,7 +2,7 @@
 
 use adjutant_core::ids::{MessageId, RunId, ThreadId};
 use adjutant_core::limits;
-use adjutant_core::message::{Message, Part, Role};
+use adjutant_core::message::{Message, Part, Role, accept_user_parts};
 use adjutant_engine::runs::submission::Accepted;
 use adjutant_store::{messages, threads, tree};
 use axum::Json;
@@ -155,6 +155,9 @@ pub struct MessageBody {
     content: Value,
     /// Without it a new thread begins.
     thread_id: Option<ThreadId>,
+    /// The thread that begins is in no list and no search, gets no title, and is removed for good a day after what
+    /// happened last in it, unless it is kept.
+    temporary: Option<bool>,
     /// The message that this one follows; without it the newest.
     parent_id: Option<MessageId>,
     /// An earlier message of the person that this one stands beside, in a new branch.
@@ -212,6 +215,53 @@ pub struct RetryBody {
     message_id: MessageId,
     /// Another model to ask, as `provider/model`.
     model: Option<String>,
+}
+
+/// An earlier message of the person, said otherwise.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "it describes the body; the one reader of it is that of the frame")]
+pub struct SavedBody {
+    /// The message that this one stands beside.
+    edited_id: MessageId,
+    /// Text, which keeps the files of the old message; or parts, which name them.
+    #[schema(value_type = SubmitContent)]
+    content: Value,
+}
+
+/// Says an earlier message otherwise, without an answer for now
+///
+/// It stands beside the old one, and the active branch ends with it. `POST /api/threads/{id}/retry` answers it. The same again changes nothing.
+#[utoipa::path(
+    post,
+    path = "/api/threads/{id}/messages",
+    params(("id" = ThreadId, Path)),
+    request_body = SavedBody,
+    responses((status = 201, body = MessageView))
+)]
+pub(super) async fn save(
+    State(app): State<App>,
+    user: UserScope,
+    Id(thread): Id<ThreadId>,
+    request: Request,
+) -> Result<(StatusCode, Json<MessageView>), Problem> {
+    let fields: Map<String, Value> = body::json(request, limits::HTTP_BODY_BYTES).await?;
+    let (edited, parts) = client::saved(&fields).map_err(bad_body)?;
+    let parts = accept_user_parts(parts)?;
+    let owner = user.scope.owner();
+    let (engine, whose) = (app.engine().clone(), owner.clone());
+    let saved = app.to_the_end("save", async move { engine.save_message(&whose, thread, edited, parts).await });
+    let id = saved.await.ok_or_else(Problem::internal)??;
+    let read = app
+        .store()
+        .scoped(&owner, async |tx| {
+            let found = vec![messages::load(tx, thread, id).await?];
+            let siblings = tree::siblings(tx, thread, &found).await?;
+            Ok(found.into_iter().zip(siblings).next())
+        })
+        .await?;
+    let (message, siblings) = read.ok_or_else(Problem::internal)?;
+    Ok((StatusCode::CREATED, Json(view(message, siblings))))
 }
 
 /// Answers a message once more, in a new branch

@@ -51,6 +51,7 @@ use crate::wire::server::ServerFrame;
         threads::delete,
         threads::restore,
         threads::fork,
+        messages::save,
         messages::retry,
         messages::list,
         messages::send,

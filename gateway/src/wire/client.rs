@@ -136,6 +136,13 @@ pub fn revision(fields: &Map<String, Value>) -> Result<Revision, BadFrame> {
     Ok(Revision { parts, keeps_files: is_text, mode: optional(fields, "mode", mode)? })
 }
 
+/// A message that is said otherwise: the body of a REST request.
+pub fn saved(fields: &Map<String, Value>) -> Result<(Edited, Vec<Part>), BadFrame> {
+    let message = id(fields, "editedId")?;
+    let Content { parts, is_text } = content(fields)?;
+    Ok((Edited { message, keeps_files: is_text }, parts))
+}
+
 struct Content {
     parts: Vec<Part>,
     /// It came as a text, not as a list of parts.

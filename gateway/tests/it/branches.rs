@@ -117,6 +117,51 @@ async fn only_messages_of_the_person_that_have_their_place_can_be_edited() {
 }
 
 #[tokio::test]
+async fn a_message_is_said_otherwise_without_an_answer_until_one_is_wanted() {
+    let house = House::new(echo).await;
+    let (mut client, mut other) = (house.owner().await, house.owner().await);
+    let first = said(&mut client, None, "c1", "one").await;
+    let thread = first["threadId"].as_str().unwrap().to_owned();
+    said(&mut client, Some(&thread), "c2", "two").await;
+    other.until_all(&[&|frame| ends_run(frame), &|frame| frame["seq"] == 6]).await;
+    let path = format!("/api/threads/{thread}/messages");
+    let body = json!({"editedId": first["messageId"], "content": "otherwise"});
+    let saved = send(&house, "POST", &path, &body).await;
+    assert_eq!((saved.status, &saved.body["runId"]), (201, &Value::Null), "{saved:?}");
+    let id = &saved.body["id"];
+    assert_eq!(saved.body["siblingIds"], json!([first["messageId"], id]));
+    assert_eq!(send(&house, "POST", &path, &body).await.body["id"], *id, "the same again changes nothing");
+    assert_eq!(texts(&messages(&house, &format!("{path}?branch=head")).await), ["otherwise"]);
+    assert_eq!(texts(&messages(&house, &path).await), ["one", "echo one", "two", "echo two", "otherwise"]);
+    let told = other.until(|frame| is_custom(frame, "thread.changed")).await;
+    assert_eq!(told.last().unwrap()["event"]["value"]["headId"], *id);
+    let copied = told.iter().find(|frame| is_custom(frame, "messages.copied")).unwrap();
+    let value = &copied["event"]["value"];
+    assert_eq!(value["from"], json!({"threadId": thread, "messageId": first["messageId"]}));
+    assert_eq!((&value["messages"][0]["id"], &value["messages"][0]["content"]), (id, &json!("otherwise")));
+    assert_eq!(house.provider.turns().len(), 2, "no model was asked");
+
+    let retry = json!({"type": "run.retry", "clientMessageId": "r", "threadId": thread, "messageId": id});
+    client.send(retry).await;
+    settled(&mut client).await;
+    let head = messages(&house, &format!("{path}?branch=head")).await;
+    assert_eq!(texts(&head), ["otherwise", "echo otherwise"]);
+
+    let answer = head[1]["id"].clone();
+    for (edited, content, status, code) in [
+        (answer, "x", 404, "message_not_found"),
+        (json!(MessageId::new()), "x", 404, "message_not_found"),
+        (first["messageId"].clone(), " ", 400, "message_empty"),
+    ] {
+        let body = json!({"editedId": edited, "content": content});
+        send(&house, "POST", &path, &body).await.is_problem(status, code, code);
+    }
+    client.say(Some(&thread), "c3", "hold").await;
+    client.until(|frame| is(frame, "TEXT_MESSAGE_CONTENT")).await;
+    send(&house, "POST", &path, &body).await.is_problem(409, "thread_busy", "the head stays where it is");
+}
+
+#[tokio::test]
 async fn an_answer_is_tried_again_beside_the_old_one_without_a_new_message() {
     let house = House::new(echo).await;
     let mut client = house.owner().await;

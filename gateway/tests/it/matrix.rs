@@ -268,6 +268,7 @@ pub(crate) fn body(method: &str, path: &str, message: MessageId) -> Option<Value
         ("POST", "/api/approvals/{id}") => Some(json!({"decision": "always"})),
         ("POST", "/api/questions/{id}") => Some(json!({"action": "accept"})),
         ("POST", "/api/threads/{id}/fork") => Some(json!({"messageId": message})),
+        ("POST", "/api/threads/{id}/messages") => Some(json!({"editedId": message, "content": "x"})),
         ("POST", "/api/threads/{id}/retry") => Some(json!({"clientMessageId": "x", "messageId": message})),
         _ => None,
     }

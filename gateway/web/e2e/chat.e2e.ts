@@ -96,6 +96,50 @@ describe.each(sizes)('on a %s', (size) => {
     await context.close();
   });
 
+  it('an edited message is saved beside the old one with its files, and answered when that is wanted', async () => {
+    const { context, page, faults } = await visit(browser, { size });
+    await page.goto('/chat/new');
+    await page.locator('.composer input[type=file][multiple]').setInputFiles({
+      name: 'note.txt',
+      mimeType: 'text/plain',
+      buffer: Buffer.from('The tea is in the blue tin.'),
+    });
+    await page.locator('.composer .file', { hasText: 'note.txt' }).waitFor();
+    await say(page, 'echo first');
+    await answered(page, 'echo first');
+    await page.waitForURL(/\/chat\/[0-9a-f-]{36}$/);
+    const other = await visit(browser);
+    await other.page.goto(page.url());
+    await answered(other.page, 'echo first');
+    const mine = page.locator('.entry.mine').first();
+    await mine.click();
+    await mine.getByRole('button', { name: 'Edit' }).click();
+    await composer(page).fill('echo second');
+    await picture(page, `save-${size}`);
+    expect(await broken(page)).toEqual([]);
+    await page.getByRole('button', { name: 'Save', exact: true }).click();
+    await page.getByRole('button', { name: 'Answer this' }).waitFor();
+    await page.locator('.entry.mine', { hasText: 'echo second' }).locator('.file', { hasText: 'note.txt' }).waitFor();
+    await page.locator('.entry.mine', { hasText: '2/2' }).waitFor({ state: 'attached' });
+    expect(await page.locator('.log .md').count()).toBe(0);
+    // Another device shows the same, and a reload does.
+    await other.page.getByRole('button', { name: 'Answer this' }).waitFor();
+    await other.page.locator('.entry.mine', { hasText: '2/2' }).waitFor({ state: 'attached' });
+    await page.reload();
+    await page.getByRole('button', { name: 'Answer this' }).waitFor();
+    expect(await composer(page).inputValue()).toBe('');
+    await picture(page, `saved-${size}`);
+    expect(await broken(page)).toEqual([]);
+    expect(await fits(page)).toBe(true);
+    await page.getByRole('button', { name: 'Answer this' }).click();
+    await answered(page, 'echo second');
+    await answered(other.page, 'echo second');
+    expect(await page.getByRole('button', { name: 'Answer this' }).count()).toBe(0);
+    expect([...faults, ...other.faults]).toEqual([]);
+    await context.close();
+    await other.context.close();
+  });
+
   it('a tool that asks is allowed, and its card says what it did', async () => {
     const { context, page, faults } = await visit(browser, { size });
     await page.goto('/chat/new');

@@ -156,6 +156,20 @@ describe.each(sizes)('on a %s', (size) => {
     await context.close();
   });
 
+  it('a file is also added by a command', async () => {
+    const { context, page, faults } = await visit(browser, { size });
+    await page.goto('/chat/new');
+    await composer(page).fill('/file');
+    await page.getByRole('option', { name: 'Add a file' }).waitFor();
+    const asked = page.waitForEvent('filechooser');
+    await page.keyboard.press('Enter');
+    await (await asked).setFiles([text('notes.md', '# Notes')]);
+    await expect.poll(() => removes(page).count(), { timeout: PATIENCE }).toBe(1);
+    expect(await composer(page).inputValue()).toBe('');
+    expect(faults).toEqual([]);
+    await context.close();
+  });
+
   it('what cannot be taken is said at the file, in words, and the rest goes on', async () => {
     const { context, page, faults } = await visit(browser, { size });
     await page.goto('/chat/new');

@@ -15,7 +15,8 @@ use crate::tx::Tx;
 pub struct NewMessage {
     pub id: MessageId,
     pub parent_id: Option<MessageId>,
-    pub run_id: RunId,
+    /// `None`: it belongs to no run.
+    pub run_id: Option<RunId>,
     pub role: Role,
     pub parts: Vec<Part>,
     pub client_message_id: Option<String>,
@@ -33,7 +34,7 @@ pub async fn append(tx: &mut Tx, thread: ThreadId, messages: &[NewMessage]) -> R
     let owner = tx.owner().clone();
     let ids: Vec<Uuid> = messages.iter().map(|new| new.id.as_uuid()).collect();
     let parents: Vec<Option<Uuid>> = messages.iter().map(|new| new.parent_id.map(MessageId::as_uuid)).collect();
-    let runs: Vec<Uuid> = messages.iter().map(|new| new.run_id.as_uuid()).collect();
+    let runs: Vec<Option<Uuid>> = messages.iter().map(|new| new.run_id.map(RunId::as_uuid)).collect();
     let roles: Vec<&str> = messages.iter().map(|new| new.role.as_str()).collect();
     let contents: Vec<Json<&[Part]>> = messages.iter().map(|new| Json(new.parts.as_slice())).collect();
     let client_ids: Vec<Option<&str>> = messages.iter().map(|new| new.client_message_id.as_deref()).collect();
@@ -51,7 +52,7 @@ pub async fn append(tx: &mut Tx, thread: ThreadId, messages: &[NewMessage]) -> R
         thread.as_uuid(),
         &ids,
         &parents as _,
-        &runs,
+        &runs as _,
         &roles as _,
         &contents as _,
         &client_ids as _,

@@ -15,6 +15,7 @@ export interface Context {
   run: Run | undefined;
   /** Only where something is written. */
   steer?: () => void;
+  attach?: () => void;
 }
 
 export interface Order {
@@ -60,6 +61,12 @@ const all: Order[] = [
     word: 'order.steer',
     fits: ({ run, steer }) => run !== undefined && steer !== undefined,
     act: ({ steer }) => steer?.(),
+  },
+  {
+    name: 'file',
+    word: 'composer.file',
+    fits: ({ attach }) => attach !== undefined,
+    act: ({ attach }) => attach?.(),
   },
   {
     name: 'again',

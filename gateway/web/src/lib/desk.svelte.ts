@@ -146,9 +146,16 @@ class Desk implements Listener {
 
   /** Changes a message that waits for its turn. */
   async revise(runId: string, text: string, files: Attached[]) {
-    const parts = files.map(({ fileId }) => ({ type: 'file' as const, fileId }));
-    const content = text === '' ? parts : [{ type: 'text' as const, text }, ...parts];
-    await answer(api.PATCH('/api/runs/{id}', { params: { path: { id: runId } }, body: { content } }));
+    const body = { content: content(text, files) };
+    await answer(api.PATCH('/api/runs/{id}', { params: { path: { id: runId } }, body }));
+  }
+
+  /** Says an earlier message otherwise, without an answer for now. */
+  async save(threadId: string, editedId: string, text: string, files: Attached[]) {
+    const body = { editedId, content: content(text, files) };
+    await answer(api.POST('/api/threads/{id}/messages', { params: { path: { id: threadId } }, body }));
+    const conversation = this.conversations.get(threadId);
+    if (conversation) await this.refresh(conversation);
   }
 
   tryAgain(threadId: string, messageId: string, model?: string): boolean {
@@ -241,12 +248,19 @@ class Desk implements Listener {
     const { event } = frame;
     const moved = event.type === 'CUSTOM' && event.name === 'thread.changed' && event.value.headId !== null;
     const isElsewhere = moved && !transcript.messages.some((message) => message.id === transcript.thread?.headId);
+    const isSaidOtherwise = moved && transcript.turns > 0;
     const ended = event.type === 'RUN_FINISHED' || event.type === 'RUN_ERROR';
-    if (isElsewhere || (ended && transcript.turns > 0)) {
+    if (isElsewhere || isSaidOtherwise || (ended && transcript.turns > 0)) {
       transcript.turns = 0;
       void this.refresh(conversation).catch(() => {});
     }
   }
+}
+
+/** All that a message is from now on: files that are not named are not its files. */
+function content(text: string, files: Attached[]) {
+  const parts = files.map(({ fileId }) => ({ type: 'file' as const, fileId }));
+  return text === '' ? parts : [{ type: 'text' as const, text }, ...parts];
 }
 
 export const desk = new Desk();

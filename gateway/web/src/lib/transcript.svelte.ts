@@ -215,7 +215,8 @@ export class Transcript {
         this.thread = event.value;
         return;
       case 'messages.copied':
-        for (const message of event.value.messages) this.#bring(message, '', true);
+        // Of this thread: a message that was said otherwise, and begins a branch beside what is shown.
+        for (const message of event.value.messages) this.#bring(message, '', event.value.from.threadId !== this.id);
         return;
       default:
     }

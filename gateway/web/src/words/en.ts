@@ -316,6 +316,7 @@ export const en = {
   'composer.steer': 'Now',
   'composer.revising': 'You change a message that waits. It keeps its place.',
   'composer.save': 'Save',
+  'chat.answerNow': 'Answer this',
   'composer.saveAndRun': 'Save and run',
   'composer.send': 'Send',
   'composer.queueNow': 'Queue after this answer',

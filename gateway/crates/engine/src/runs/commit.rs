@@ -332,7 +332,7 @@ pub(super) fn as_message(thread_id: ThreadId, new: NewMessage, created_at: DateT
         id: new.id,
         thread_id,
         parent_id: new.parent_id,
-        run_id: Some(new.run_id),
+        run_id: new.run_id,
         role: new.role,
         parts: new.parts,
         client_message_id: new.client_message_id,

@@ -252,7 +252,7 @@ impl Engine {
                 let message = NewMessage {
                     id,
                     parent_id: Some(parent_id),
-                    run_id: run.id,
+                    run_id: Some(run.id),
                     role: Role::Tool,
                     parts: vec![Part::ToolResult(part)],
                     client_message_id: None,

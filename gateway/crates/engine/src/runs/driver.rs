@@ -312,7 +312,7 @@ impl Driver {
         NewMessage {
             id,
             parent_id: in_batch.or_else(|| self.tail.last().map(|message| message.id)),
-            run_id: self.context.lease.run,
+            run_id: Some(self.context.lease.run),
             role,
             parts,
             client_message_id: None,

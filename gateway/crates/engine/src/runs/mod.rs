@@ -16,6 +16,6 @@ pub mod revise;
 mod rules;
 mod sent;
 pub mod submission;
-mod submit;
+pub(crate) mod submit;
 mod thinking;
 mod title;

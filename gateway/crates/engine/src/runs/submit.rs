@@ -305,7 +305,7 @@ pub(super) const AGENT: &str = "cos";
 const NO_PARENT: &str = "parent in the thread";
 const NO_MESSAGE: &str = "message of the thread";
 const QUEUED: &str = "message in the queue";
-pub(super) const NO_FILE: &str = "file of the message";
+pub(crate) const NO_FILE: &str = "file of the message";
 
 /// Finds the place in the locked thread. Nothing stands behind or beside a message that is no part of the tree.
 async fn find(tx: &mut Tx, thread: ThreadId, locked: &LockedThread, place: Place) -> Result<Found, StoreError> {
@@ -355,7 +355,7 @@ async fn describe_files(tx: &mut Tx, drafts: &mut [NewMessage]) -> Result<Vec<(M
 }
 
 /// The same of one message. Returns which files it names.
-pub(super) async fn describe(tx: &mut Tx, parts: &mut [Part]) -> Result<Vec<FileId>, StoreError> {
+pub(crate) async fn describe(tx: &mut Tx, parts: &mut [Part]) -> Result<Vec<FileId>, StoreError> {
     let named = |part: &Part| if let Part::File(file) = part { Some(file.file_id) } else { None };
     let ids: Vec<FileId> = parts.iter().filter_map(named).collect();
     if ids.is_empty() {
@@ -380,7 +380,7 @@ fn chain(submission: &Submission, run_id: RunId, parent: Option<MessageId>, seq:
         let row = NewMessage {
             id,
             parent_id,
-            run_id,
+            run_id: Some(run_id),
             role: draft.role,
             parts: draft.parts.clone(),
             client_message_id: submission.client_message_id.clone().filter(|_| index == last),

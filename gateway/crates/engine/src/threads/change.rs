@@ -16,6 +16,7 @@ use crate::engine::Engine;
 use crate::events::event::{Event, EventBody};
 use crate::runs::commit::{event_row, wake_peers};
 use crate::runs::control::After;
+use crate::runs::submit;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ThreadError {
@@ -23,6 +24,8 @@ pub enum ThreadError {
     NotFound,
     #[error("no such message in this thread")]
     NoMessage,
+    #[error("no such file")]
+    NoFile,
     #[error("a run is going in this thread")]
     Busy,
     #[error("a title has at most {} characters", limits::TITLE_CHARS)]
@@ -39,6 +42,7 @@ impl From<StoreError> for ThreadError {
             StoreError::NotFound => Self::NotFound,
             StoreError::Conflict(what) if what == NO_MESSAGE => Self::NoMessage,
             StoreError::Conflict(what) if what == BUSY => Self::Busy,
+            StoreError::Conflict(what) if what == submit::NO_FILE || what.contains("file_id") => Self::NoFile,
             other => Self::Store(other),
         }
     }
@@ -66,10 +70,7 @@ impl Engine {
             let locked = locked.open()?;
             if let Some(head) = change.head_id.filter(|head| Some(*head) != locked.head_id) {
                 let standing = place_of(tx, thread, head).await?;
-                let going = runs::unfinished(tx, thread).await?;
-                if going.iter().any(|run| run.status != RunStatus::Quarantined) {
-                    return Err(StoreError::Conflict(BUSY.to_owned()));
-                }
+                not_busy(tx, thread).await?;
                 if standing != Standing::Placed {
                     return Err(StoreError::Conflict(NO_MESSAGE.to_owned()));
                 }
@@ -164,6 +165,15 @@ pub(super) async fn place_of(tx: &mut Tx, thread: ThreadId, tip: MessageId) -> R
     })
 }
 
+/// Refuses to move the head while a run of the thread has not ended.
+pub(super) async fn not_busy(tx: &mut Tx, thread: ThreadId) -> Result<(), StoreError> {
+    let going = runs::unfinished(tx, thread).await?;
+    if going.iter().any(|run| run.status != RunStatus::Quarantined) {
+        return Err(StoreError::Conflict(BUSY.to_owned()));
+    }
+    Ok(())
+}
+
 /// Rings for recovery unless it is forgotten.
 struct Unfinished<'a>(&'a Engine);
 
@@ -173,7 +183,7 @@ impl Drop for Unfinished<'_> {
     }
 }
 
-async fn write_change(
+pub(super) async fn write_change(
     tx: &mut Tx,
     thread: ThreadId,
     change: &Change,

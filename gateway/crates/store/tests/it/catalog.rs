@@ -42,6 +42,7 @@ const DOORS: &[(&str, &str)] = &[
         "adjutant_app",
     ),
     ("purge(interval,interval,integer)", "adjutant_system"),
+    ("purge_temporary(interval,integer)", "adjutant_system"),
     ("replica_number()", "adjutant_system"),
     ("run_rights(text)", "adjutant_app"),
     ("runs_claim(integer,uuid[],integer,interval)", "adjutant_system"),
