@@ -169,7 +169,23 @@ async fn a_cookie_and_a_key_do_not_stand_in_for_each_other() {
 
 /// Every wrong, empty or repeated cookie or ticket is 401, on every route.
 #[tokio::test]
-async fn wrong_cookies_and_tickets_open_no_route() {
+async fn wrong_cookies_open_no_route() {
+    let wrong = format!("adjutant={WRONG}{}", "0".repeat(72));
+    let cookies = ["adjutant=", "adjutant=x; adjutant=y", "__Host-adjutant=x", &wrong];
+    nothing_opens(&cookies.map(|cookie| (String::new(), Some(cookie.to_owned())))).await;
+}
+
+#[tokio::test]
+async fn wrong_tickets_open_no_route() {
+    let wrong = format!("ticket={WRONG}{}", "0".repeat(72));
+    let tickets = ["ticket=", "ticket=x", "ticket=x&ticket=x", &wrong];
+    nothing_opens(&tickets.map(|ticket| (format!("?{ticket}"), None))).await;
+}
+
+const WRONG: &str = "adj_0123456789_";
+
+/// Tries each query and cookie at every route that wants to know who asks.
+async fn nothing_opens(attempts: &[(String, Option<String>)]) {
     // Each try from an address of its own, so that the limiter has no say.
     let server = TestServer::start_with(&[("ADJUTANT_BEHIND_PROXY", "true")]).await;
     let mut tries = 0;
@@ -178,17 +194,15 @@ async fn wrong_cookies_and_tickets_open_no_route() {
         let own = format!("http://{}", server.address);
         request.header("x-forwarded-for", format!("10.0.{}.{}", tries / 250, tries % 250)).header("origin", own)
     };
-    let wrong = format!("adj_0123456789_{}", "0".repeat(72));
     let mut asked = Vec::new();
     for route in ROUTES.iter().filter(|route| route.auth != Auth::None) {
         let path = route.path.replace("{id}", &adjutant_core::ids::RunId::new().to_string());
-        for cookie in ["adjutant=", "adjutant=x; adjutant=y", "__Host-adjutant=x", &format!("adjutant={wrong}")] {
-            let request = server.request(route.method.as_str(), &path).header("cookie", cookie);
-            asked.push((format!("{} {path} with {cookie}", route.method), from(request)));
-        }
-        for query in ["ticket=", "ticket=x", "ticket=x&ticket=x", &format!("ticket={wrong}")] {
-            let request = server.request(route.method.as_str(), &format!("{path}?{query}"));
-            asked.push((format!("{} {path}?{query}", route.method), from(request)));
+        for (query, cookie) in attempts {
+            let mut request = server.request(route.method.as_str(), &format!("{path}{query}"));
+            if let Some(cookie) = cookie {
+                request = request.header("cookie", cookie);
+            }
+            asked.push((format!("{} {path}{query} with {cookie:?}", route.method), from(request)));
         }
     }
     // Many at once: one after the other they are too many for the time a test has.

@@ -285,7 +285,8 @@ describe.each(sizes)('on a %s', (size) => {
     expect(await order(page)).toEqual(whole);
     await page.reload();
     await answered(page, 'echo two');
-    expect(await order(page)).toEqual(whole);
+    // What a window does not show at once comes a moment later.
+    await expect.poll(() => order(page)).toEqual(whole);
     // Taken back by mistake: the toast gives it back.
     await play(page, ['Again', hold]);
     await md(page, 'Again').waitFor();

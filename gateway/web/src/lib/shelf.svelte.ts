@@ -22,13 +22,24 @@ export class Shelf {
   readonly #kind: Kind;
   /** How many pages were read. */
   #pages = 1;
+  /** What is read, one after the other: a list that is read anew does not lose the page that came meanwhile. */
+  #reads: Promise<void> = Promise.resolve();
+  /** What came and went while it was read: the answer may be older. */
+  #came: Thread[] = [];
+  #went = new Set<string>();
 
   constructor(kind: Kind) {
     this.#kind = kind;
   }
 
   /** Reads it anew, as far as it was read before; what is shown stays until then, or when that fails. */
-  async load() {
+  load(): Promise<void> {
+    return (this.#reads = this.#reads.then(() => this.#load()));
+  }
+
+  async #load() {
+    this.#came = [];
+    this.#went.clear();
     try {
       const items: Thread[] = [];
       let next: string | null = null;
@@ -38,7 +49,7 @@ export class Shelf {
         next = read.next ?? null;
       }
       if (next !== null && !this.#kind.archived && !this.#kind.deleted) items.push(...(await this.#pinned()));
-      [this.items, this.next, this.failure] = [sorted(items), next, null];
+      [this.items, this.next, this.failure] = [sorted(this.#asItIs(items)), next, null];
       this.isKept = false;
     } catch (error) {
       this.failure = error;
@@ -52,10 +63,15 @@ export class Shelf {
     [this.items, this.failure, this.isKept, this.loaded] = [sorted(items), null, true, true];
   }
 
-  async more() {
-    if (this.next === null || this.busy) return;
+  more(): Promise<void> {
+    if (this.busy) return this.#reads;
     this.busy = true;
+    return (this.#reads = this.#reads.then(() => this.#more()));
+  }
+
+  async #more() {
     try {
+      if (this.next === null) return;
       const page = await this.#page(this.next);
       this.items = sorted([...this.items, ...page.items]);
       [this.next, this.failure] = [page.next ?? null, null];
@@ -72,11 +88,20 @@ export class Shelf {
   }
 
   put(thread: Thread) {
+    this.#came.push(thread);
+    this.#went.delete(thread.id);
     if (this.loaded) this.items = sorted([thread, ...this.items]);
   }
 
   drop(id: string) {
+    this.#came = this.#came.filter((thread) => thread.id !== id);
+    this.#went.add(id);
     this.items = this.items.filter((thread) => thread.id !== id);
+  }
+
+  #asItIs(read: Thread[]): Thread[] {
+    const newer = ({ id, lastSeq }: Thread) => !read.some((other) => other.id === id && other.lastSeq >= lastSeq);
+    return [...this.#came.filter(newer).reverse(), ...read.filter(({ id }) => !this.#went.has(id))];
   }
 
   #page(before: string | null) {
