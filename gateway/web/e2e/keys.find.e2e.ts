@@ -107,7 +107,17 @@ describe('every command', () => {
       return all;
     };
     await page.goto('/chat/new');
-    expect(await offered()).toEqual(['new', 'temporary', 'find', 'today', 'needs', 'settings', 'theme', 'keys']);
+    expect(await offered()).toEqual([
+      'new',
+      'temporary',
+      'file',
+      'find',
+      'today',
+      'needs',
+      'settings',
+      'theme',
+      'keys',
+    ]);
     await page.goto(`/chat/${id}`);
     await answered(page, 'commands are all here');
     expect(await offered()).not.toContain('stop');
