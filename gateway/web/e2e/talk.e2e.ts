@@ -686,6 +686,8 @@ describe.each(sizes)('on a %s', (size) => {
       box.dispatchEvent(new CompositionEvent('compositionend', { data: 'にほん', bubbles: true }));
       enter(false);
     });
+    // Neither sent it, which would have emptied the field.
+    expect(await field.inputValue()).toBe('にほん');
     await ime.send('Input.insertText', { text: '日本' });
     expect(await field.inputValue()).toBe('日本');
     expect(await page.locator('.log article').count()).toBe(0);
@@ -700,6 +702,7 @@ describe.each(sizes)('on a %s', (size) => {
       await act(page, 'Send').click();
     }
     await answered(page, /echo one\s+two/);
+    expect(await page.locator('.entry.mine').count()).toBe(1);
     expect(await field.inputValue()).toBe('');
     expect(faults).toEqual([]);
     await context.close();

@@ -191,6 +191,11 @@ describe.each(sizes)('on a %s', (size) => {
     const house = await ToolHouse.open([{ name: 'post', description: 'Posts a letter.', takes: ['to'] }]);
     const name = `post-${tag}`;
     const { context, page, faults } = await visit(browser, { size });
+    await context.addInitScript(() => {
+      const setAppBadge = (icon: number) => Promise.resolve(void Object.assign(globalThis, { icon }));
+      Object.assign(navigator, { setAppBadge, clearAppBadge: () => setAppBadge(0) });
+    });
+    const icon = () => page.evaluate(() => (globalThis as { icon?: number }).icon);
     await tidy(page);
     // Before there are words of a foreign server: after them the shop's tool would ask for consent, too.
     await begin(page, play([{ call: 'shop__order', args: { item: `tea ${tag}` } }], ['ordered']), 'running');
@@ -210,6 +215,7 @@ describe.each(sizes)('on a %s', (size) => {
     await page.goto('/');
     await expect.poll(() => badge(page).textContent()).toContain('4');
     await expect.poll(() => page.title()).toBe('(4) Today · Adjutant');
+    await expect.poll(icon).toBe(4);
     await page.getByText('4 things wait for you.', { exact: false }).waitFor();
     await page.getByRole('link', { name: 'One more waits' }).click();
     const list = page.getByRole('region', { name: 'Waiting for you' });
@@ -272,6 +278,7 @@ describe.each(sizes)('on a %s', (size) => {
       .click();
     await badge(page).waitFor({ state: 'detached' });
     await expect.poll(() => page.title()).toBe('Settings · Adjutant');
+    await expect.poll(icon).toBe(0);
     await context.request.delete(`/api/servers/${name}`, { headers });
     expect(faults).toEqual([]);
     await context.close();

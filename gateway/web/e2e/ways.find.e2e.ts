@@ -217,6 +217,8 @@ describe.each(sizes)('on a %s', (size) => {
     await page.getByRole('heading', { name: 'Your key' }).waitFor();
     expect(new URL(page.url()).pathname).toBe('/');
     expect(await page.title()).toBe('Sign in · Adjutant');
+    // How it looks belongs to the browser.
+    expect(await page.evaluate(() => document.documentElement.dataset['theme'])).toBe('dark');
     // Nor in another tab.
     await other.getByRole('heading', { name: 'Your key' }).waitFor();
     const left = await page.evaluate(async () => {
@@ -341,6 +343,14 @@ describe.each(sizes)('on a %s', (size) => {
     await page.goBack();
     await expect.poll(() => page.title()).toBe('Settings · Adjutant');
     await expect.poll(() => page.evaluate(() => scrollY), { timeout: PATIENCE }).toBe(900);
+    // And forward, to where it was left by the way back.
+    await page.mouse.wheel(0, -600);
+    await expect.poll(() => page.evaluate(() => scrollY)).toBe(300);
+    await page.goBack();
+    await expect.poll(() => page.title()).toBe('Today · Adjutant');
+    await page.goForward();
+    await expect.poll(() => page.title()).toBe('Settings · Adjutant');
+    await expect.poll(() => page.evaluate(() => scrollY), { timeout: PATIENCE }).toBe(300);
     // The list of chats, and a place in a conversation.
     await page.goto('/chat');
     await page.locator('.threads li').nth(30).waitFor();
