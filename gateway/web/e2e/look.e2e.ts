@@ -175,7 +175,18 @@ describe.each(sizes)('on a %s', (size) => {
     await go(page, '/settings/appearance');
     const look = (name: string) =>
       page.locator('.seg label', { hasText: name }).evaluate((label) => getComputedStyle(label).backgroundColor);
-    expect(await look('As the system')).not.toBe(await look('Dark'));
+    // The system's own colour: of a colour of ours only the name would be left, and nothing to see.
+    const highlight = await page.evaluate(() => {
+      const probe = document.createElement('i');
+      probe.style.setProperty('forced-color-adjust', 'none');
+      probe.style.backgroundColor = 'Highlight';
+      document.body.append(probe);
+      const { backgroundColor } = getComputedStyle(probe);
+      probe.remove();
+      return backgroundColor;
+    });
+    expect(await look('As the system')).toBe(highlight);
+    expect(await look('Dark')).not.toBe(highlight);
     await picture(page, `forced-${size}`);
     await page.emulateMedia({ forcedColors: 'none' });
     await cleared(page);
