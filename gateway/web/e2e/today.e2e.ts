@@ -113,7 +113,9 @@ describe.each(sizes)('on a %s', (size) => {
     await rowOf(`hold the crash ${tag}`).getByText('Stopped after two crashes').waitFor();
     await wrong.getByText('The model provider refuses the request', { exact: false }).first().waitFor();
     const lost = wrong.locator('.wrong', { hasText: 'Outcome unknown' });
-    await lost.first().getByText('I did not try again', { exact: false }).waitFor();
+    await lost.first().getByText('it may have happened or not. I did not try again.', { exact: false }).waitFor();
+    const stopped = wrong.locator('.wrong', { hasText: `hold the crash ${tag}` });
+    await stopped.getByText('The server crashed twice', { exact: false }).waitFor();
     const slip = page.getByRole('article').filter({ hasText: `the mail ${tag}` });
     await slip.getByText('Waiting for you').waitFor();
     expect(await page.locator('.head').textContent()).toContain('One thing waits for you.');
@@ -168,7 +170,6 @@ describe.each(sizes)('on a %s', (size) => {
 
     // A run that was stopped after crashes is given up, or tried again, from here.
     await page.goto('/');
-    const stopped = wrong.locator('.wrong', { hasText: `hold the crash ${tag}` });
     if (size === 'desktop') {
       await stopped.getByRole('button', { name: 'Try again' }).click();
       await stopped.waitFor({ state: 'detached' });
