@@ -1,7 +1,20 @@
 // Talking: what UI.md lists as 1 to 11, 16 to 18, 20 to 23 and 33 to 36.
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { answered, broken, composer, control, fits, launch, picture, say, SIZES, visit, type Size } from './support';
+import {
+  answered,
+  broken,
+  composer,
+  control,
+  crowded,
+  fits,
+  launch,
+  picture,
+  say,
+  SIZES,
+  visit,
+  type Size,
+} from './support';
 
 let browser: Browser;
 beforeAll(async () => {
@@ -117,6 +130,7 @@ describe.each(sizes)('on a %s', (size) => {
     await composer(page).fill('echo second');
     await picture(page, `save-${size}`);
     expect(await broken(page)).toEqual([]);
+    expect(await crowded(page, '.composer')).toEqual([]);
     await page.getByRole('button', { name: 'Save', exact: true }).click();
     await page.getByRole('button', { name: 'Answer this' }).waitFor();
     await page.locator('.entry.mine', { hasText: 'echo second' }).locator('.file', { hasText: 'note.txt' }).waitFor();
