@@ -170,3 +170,17 @@ describe.each(sizes)('on a %s', (size) => {
     await context.close();
   });
 });
+
+it('a tool that says how far it is goes on to its end, and its card says so', async () => {
+  const { context, page, faults } = await visit(browser);
+  await page.goto('/chat/new');
+  await say(page, `play ${JSON.stringify([[{ call: 'shop__pack', args: { item: 'tea' } }], ['All is packed.']])}`);
+  const summary = page.locator('details.tool summary');
+  await summary.filter({ hasText: /packing tea.*Running, 25 %/s }).waitFor();
+  await control('go');
+  await answered(page, 'All is packed.');
+  await summary.filter({ hasText: 'Done' }).click();
+  await page.locator('details.tool').getByText('packed tea').waitFor();
+  expect(faults).toEqual([]);
+  await context.close();
+});

@@ -39,7 +39,7 @@ export async function launch(): Promise<Browser> {
   return chromium.launch({ executablePath: process.env['ADJUTANT_CHROMIUM'] ?? '/usr/bin/chromium', args: FLAGS });
 }
 
-/** Does something to the server or its model: `release`, `stop`, `start`; `person/NAME` makes one and answers with their key. */
+/** Does something to the server, its model or the shop: `release`, `stop`, `start`, `go`; `person/NAME` makes one and answers with their key. */
 export async function control(lever: string): Promise<string> {
   const answer = await fetch(`${CONTROL}/${lever}`, { method: 'POST' });
   const said = await answer.text();
