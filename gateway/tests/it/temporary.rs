@@ -9,6 +9,9 @@ use super::server::{Answer, KEY, answer};
 use super::ws_support::{Client, House, acks, ends_run, is_custom};
 
 fn script(turn: &Turn) -> Reply {
+    if turn.last_user() == "effect" && turn.round() == 0 {
+        return Reply::call("effects__effect", &json!({"key": "a"}));
+    }
     Reply::text(&format!("echo {}", turn.last_user()))
 }
 
@@ -114,4 +117,21 @@ async fn a_temporary_thread_is_removed_for_good_a_day_after_what_happened_last()
         assert_eq!(rows, 0, "{table}");
     }
     assert_eq!(items(&house, "/api/threads").await.len(), 2, "the kept one and the ordinary one are there");
+}
+
+#[tokio::test]
+async fn what_a_kept_thread_asks_from_then_on_is_asked_everywhere() {
+    let house = House::new(script).await;
+    let (mut client, mut other) = (house.owner().await, house.owner().await);
+    client.send(json!({"type": "run.submit", "clientMessageId": "a", "content": "effect", "temporary": true})).await;
+    let ack = client.until(acks("a")).await.pop().unwrap();
+    let thread = ack["threadId"].as_str().unwrap().to_owned();
+    client.resume(&thread, 0).await;
+    let asked = client.until(|frame| is_custom(frame, "approval.requested")).await.pop().unwrap();
+    assert_eq!(other.arrived().await, Vec::<Value>::new());
+    send(&house, "PATCH", &format!("/api/threads/{thread}"), Some(&json!({"temporary": false}))).await;
+    other.until(|frame| is_custom(frame, "thread.changed")).await;
+    client.decide(&asked["event"]["value"]["approvalId"], "once").await;
+    // The run began while the thread was a temporary one.
+    other.until(ends_run).await;
 }

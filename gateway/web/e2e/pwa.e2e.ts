@@ -507,6 +507,11 @@ describe('what is being written', () => {
     expect(await composer(page).inputValue()).toBe('half a reply');
     await edit();
     expect(await composer(page).inputValue()).toBe('echo said at first');
+    // Looked at and not changed, it is nothing to come back to.
+    await page.reload();
+    await page.locator('.log .md', { hasText: 'echo said at first' }).waitFor();
+    await expect.poll(() => composer(page).inputValue(), { timeout: PATIENCE }).toBe('half a reply');
+    await edit();
     await composer(page).fill('echo said better');
     await page.getByRole('button', { name: 'Save and run' }).click();
     await page.locator('.log .md', { hasText: 'echo said better' }).waitFor();

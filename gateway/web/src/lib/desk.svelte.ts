@@ -6,7 +6,7 @@ import type { Ack, ErrorFrame, EventFrame, ServerFrame } from '../wire/frames';
 import { answer, api, Problem, sentence } from './api';
 import { begunBefore, keepBegun } from './fresh';
 import { forgetReadable } from './keep';
-import { load, loadOlder, take } from './loading';
+import { load, older, take } from './loading';
 import type { Attached } from './message.svelte';
 import { Needs } from './needs.svelte';
 import { Outbox, type Begun, type Waiting } from './outbox.svelte';
@@ -24,6 +24,8 @@ const OPEN = 8;
 export class Conversation {
   readonly transcript: Transcript;
   older = $state<string | null>(null);
+  /** What stands before is being read. */
+  reading: Promise<void> | null = null;
   loading = $state(true);
   failure = $state.raw<unknown>(null);
   /** What is shown is as it was then, kept in this browser: the server could not be asked. */
@@ -119,9 +121,20 @@ class Desk implements Listener {
     conversation.older = (await load(conversation.transcript, before)).older;
   }
 
-  async more(conversation: Conversation) {
-    if (conversation.older === null) return;
-    conversation.older = (await loadOlder(conversation.transcript, conversation.older)).older;
+  /** Reads what stands before. Whoever asks meanwhile waits for the same. */
+  more(conversation: Conversation): Promise<void> {
+    conversation.reading ??= this.#more(conversation).finally(() => (conversation.reading = null));
+    return conversation.reading;
+  }
+
+  async #more(conversation: Conversation) {
+    const { transcript, older: before } = conversation;
+    if (before === null) return;
+    const page = await older(transcript.id, before);
+    // Read anew meanwhile: this is not what stands before it.
+    if (conversation.older !== before) return;
+    take(transcript, page.items, transcript.messages);
+    conversation.older = page.older;
   }
 
   #leaveOldest(kept: string) {
@@ -155,7 +168,8 @@ class Desk implements Listener {
     const body = { editedId, content: content(text, files) };
     await answer(api.POST('/api/threads/{id}/messages', { params: { path: { id: threadId } }, body }));
     const conversation = this.conversations.get(threadId);
-    if (conversation) await this.refresh(conversation);
+    // It is saved; what is not read now is told by the socket.
+    if (conversation) await this.refresh(conversation).catch(() => {});
   }
 
   tryAgain(threadId: string, messageId: string, model?: string): boolean {
@@ -248,7 +262,7 @@ class Desk implements Listener {
     const { event } = frame;
     const moved = event.type === 'CUSTOM' && event.name === 'thread.changed' && event.value.headId !== null;
     const isElsewhere = moved && !transcript.messages.some((message) => message.id === transcript.thread?.headId);
-    const isSaidOtherwise = moved && transcript.turns > 0;
+    const isSaidOtherwise = moved && transcript.turns > 0 && !transcript.current;
     const ended = event.type === 'RUN_FINISHED' || event.type === 'RUN_ERROR';
     if (isElsewhere || isSaidOtherwise || (ended && transcript.turns > 0)) {
       transcript.turns = 0;

@@ -19,6 +19,8 @@ export interface Draft {
 /** A message that was said before, as somebody is rewriting it. */
 export interface Rewriting extends Draft {
   message: string;
+  /** Milliseconds since 1970: of several, the newest is taken up. */
+  at: number;
 }
 
 const NEW = 'new';
@@ -47,20 +49,28 @@ export function forgetDraft(name: string) {
   localStorage.removeItem(key(name));
 }
 
-const rewritten = (thread: string) => `${thread}/rewritten`;
+const rewritten = (thread: string, message: string) => `${thread}/rewritten/${message}`;
 
-/** One message of a chat is rewritten at a time. */
-export function rewritingOf(thread: string): Rewriting | undefined {
-  return draftOf<Rewriting>(rewritten(thread));
+export function rewritingOf(thread: string, message: string): Rewriting | undefined {
+  return draftOf<Rewriting>(rewritten(thread, message));
 }
 
-export function keepRewriting(thread: string, rewriting: Rewriting) {
-  keepDraft(rewritten(thread), rewriting);
+/** All that is being rewritten in a chat, the newest first. */
+export function rewritingsOf(thread: string): Rewriting[] {
+  return keysOf(key(rewritten(thread, '')))
+    .map((name) => JSON.parse(localStorage.getItem(name) ?? 'null') as Rewriting)
+    .sort((one, other) => other.at - one.at);
 }
 
-export function forgetRewriting(thread: string) {
-  forgetDraft(rewritten(thread));
+export function keepRewriting(thread: string, message: string, draft: Draft) {
+  keepDraft(rewritten(thread, message), { ...draft, message, at: Date.now() } satisfies Rewriting);
 }
+
+export function forgetRewriting(thread: string, message: string) {
+  forgetDraft(rewritten(thread, message));
+}
+
+const keysOf = (prefix: string) => Object.keys(localStorage).filter((name) => name.startsWith(prefix));
 
 /** What is written for one chat goes on for another. */
 export function moveDraft(from: string, to: string) {

@@ -9,6 +9,8 @@ import type { Transcript } from './transcript.svelte';
 const FIRST = 6;
 /** Messages that are read at once when somebody reads further up. */
 const PAGE = 20;
+/** As many as the server gives at once. */
+const MOST = 100;
 
 type Read = Schemas['MessageView'];
 type Page = Schemas['Page_MessageView'];
@@ -25,8 +27,10 @@ export interface Loaded {
 export async function load(transcript: Transcript, before?: Set<string>): Promise<Loaded> {
   const path = { id: transcript.id };
   const isFirst = transcript.last === null;
+  // Who reads further up stays where they are.
+  const limit = isFirst ? FIRST : Math.min(Math.max(PAGE, before?.size ?? 0), MOST);
   const [page, thread] = await Promise.all([
-    end(transcript.id, isFirst ? FIRST : PAGE),
+    end(transcript.id, limit),
     isFirst ? answer(api.GET('/api/threads/{id}', { params: { path } })) : null,
   ]);
   take(transcript, page.items, before ? transcript.messages.filter((message) => !before.has(message.id)) : []);
@@ -39,25 +43,30 @@ export async function load(transcript: Transcript, before?: Set<string>): Promis
   return { older: page.next ?? null };
 }
 
-/** Reads what stands before. */
-export async function loadOlder(transcript: Transcript, before: string, branch = 'head'): Promise<Loaded> {
-  const page = await read(transcript.id, branch, PAGE, before);
-  take(transcript, page.items, transcript.messages);
-  return { older: page.next ?? null };
+/** What stands before that message, oldest first, and where there is more. */
+export async function older(id: string, before: string): Promise<{ items: Read[]; older: string | null }> {
+  const page = await whole(id, await read(id, PAGE, before));
+  return { items: page.items, older: page.next ?? null };
 }
 
 /** The newest messages, as far back as the newest one of the person: a run with many tools can be longer than a page. */
 async function end(id: string, limit: number): Promise<Page> {
-  let page = await read(id, 'head', limit);
-  while (page.next && !page.items.some((message) => message.role === 'user')) {
-    const older = await read(id, 'head', PAGE, page.next);
-    page = { ...older, items: [...older.items, ...page.items] };
-  }
+  let page = await whole(id, await read(id, limit));
+  while (page.next && !page.items.some((message) => message.role === 'user'))
+    page = await whole(id, joined(await read(id, PAGE, page.next), page));
   return page;
 }
 
-async function read(id: string, branch: string, limit: number, before?: string): Promise<Page> {
-  const query = { branch, limit, ...(before && { before }) };
+/** With the calls whose results it begins with: they stand at the end of the page before. */
+async function whole(id: string, page: Page): Promise<Page> {
+  while (page.next && page.items[0]?.role === 'tool') page = joined(await read(id, PAGE, page.next), page);
+  return page;
+}
+
+const joined = (older: Page, newer: Page): Page => ({ ...older, items: [...older.items, ...newer.items] });
+
+async function read(id: string, limit: number, before?: string): Promise<Page> {
+  const query = { branch: 'head', limit, ...(before && { before }) };
   return answer(api.GET('/api/threads/{id}/messages', { params: { path: { id }, query } }));
 }
 

@@ -5,6 +5,8 @@ export type Thread = Schemas['ThreadView'];
 
 /** Threads that are read at once. */
 const PAGE = 50;
+/** Milliseconds for one reading: what hangs, as when the network changes, must not hold up the next. */
+const PATIENCE = 20_000;
 
 interface Kind {
   archived?: string;
@@ -24,6 +26,8 @@ export class Shelf {
   #pages = 1;
   /** What is read, one after the other: a list that is read anew does not lose the page that came meanwhile. */
   #reads: Promise<void> = Promise.resolve();
+  /** A reading that has not begun: whoever asks for another one means this. */
+  #next: Promise<void> | null = null;
   /** What came and went while it was read: the answer may be older. */
   #came: Thread[] = [];
   #went = new Set<string>();
@@ -34,7 +38,11 @@ export class Shelf {
 
   /** Reads it anew, as far as it was read before; what is shown stays until then, or when that fails. */
   load(): Promise<void> {
-    return (this.#reads = this.#reads.then(() => this.#load()));
+    this.#next ??= this.#reads = this.#reads.then(() => {
+      this.#next = null;
+      return this.#load();
+    });
+    return this.#next;
   }
 
   async #load() {
@@ -70,10 +78,12 @@ export class Shelf {
   }
 
   async #more() {
+    this.#came = [];
+    this.#went.clear();
     try {
       if (this.next === null) return;
       const page = await this.#page(this.next);
-      this.items = sorted([...this.items, ...page.items]);
+      this.items = sorted([...this.items, ...this.#asItIs(page.items)]);
       [this.next, this.failure] = [page.next ?? null, null];
       this.#pages += 1;
     } catch (error) {
@@ -106,12 +116,14 @@ export class Shelf {
 
   #page(before: string | null) {
     const query = { ...this.#kind, limit: PAGE, ...(before && { before }) };
-    return answer(api.GET('/api/threads', { params: { query } }));
+    return answer(api.GET('/api/threads', { params: { query }, signal: AbortSignal.timeout(PATIENCE) }));
   }
 
   /** Those that are pinned stand above all others, however old they are. */
   async #pinned(): Promise<Thread[]> {
-    return (await answer(api.GET('/api/threads', { params: { query: { pinned: true, limit: 100 } } }))).items;
+    const query = { pinned: true, limit: 100 };
+    const signal = AbortSignal.timeout(PATIENCE);
+    return (await answer(api.GET('/api/threads', { params: { query }, signal }))).items;
   }
 }
 

@@ -266,7 +266,7 @@ export class Transcript {
   /** What is shown from here on follows this message. */
   #cut(parent: string, runId: string) {
     const at = this.messages.findIndex((message) => message.id === parent);
-    if (at < 0) return;
+    // Where it is not shown, it stands before all that is; with nothing shown, all of it happens from here on.
     const behind = this.messages.slice(at + 1).filter((message) => !message.queued);
     const own = behind.filter((message) => message.runId === runId);
     if (behind.length > own.length) this.#turn([...this.messages.slice(0, at + 1), ...own, ...this.queued]);

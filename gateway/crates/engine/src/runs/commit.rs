@@ -90,6 +90,8 @@ pub(super) struct Committed {
     pub(super) status: RunStatus,
     /// The queued run of this thread that may start now.
     pub(super) next: Option<Hold>,
+    /// The thread is left out of lists: somebody may have kept it meanwhile.
+    pub(super) hidden: bool,
 }
 
 /// Writes a batch under the lease. `FenceLost` means that somebody else has the run and nothing
@@ -104,12 +106,12 @@ pub(super) async fn commit(
     let owner = context.scope.owner();
     let order = inner.hub.order_of(context.thread);
     let _ordered = order.lock().await;
-    let Written { published, joined, state, status, next } =
+    let Written { published, joined, state, status, next, hidden } =
         inner.store().scoped(&owner, async |tx| write(inner, tx, context, state, status, &batch).await).await?;
     let own = published.iter().flat_map(|event| &event.messages).cloned();
     let messages = own.chain(joined).collect();
-    inner.hub.publish(&owner, context.thread, context.hidden, published);
-    Ok(Committed { messages, state, status, next })
+    inner.hub.publish(&owner, context.thread, hidden, published);
+    Ok(Committed { messages, state, status, next, hidden })
 }
 
 struct Written {
@@ -118,6 +120,7 @@ struct Written {
     state: RunState,
     status: RunStatus,
     next: Option<Hold>,
+    hidden: bool,
 }
 
 async fn write(
@@ -146,6 +149,7 @@ async fn write(
     let head_id = entries.iter().rev().find_map(|entry| entry.message.as_ref()).map(|message| message.id);
     // The thread first, then its runs: everybody locks in this order.
     let last = threads::advance(tx, thread, Advance { events: count, head_id, usage: batch.usage }).await?;
+    let hidden = context.hidden && threads::is_hidden(tx, thread).await?;
     let first = last - count + 1;
     let took = settle(tx, context.lease, &batch.settled).await?;
     let mut rows = Vec::with_capacity(entries.len());
@@ -212,7 +216,7 @@ async fn write(
     if let (Some(first), Some(last)) = (published.first(), published.last()) {
         wake_peers(inner, tx, thread, first.seq, last.seq).await?;
     }
-    Ok(Written { published, joined: joined.messages, state, status, next })
+    Ok(Written { published, joined: joined.messages, state, status, next, hidden })
 }
 
 /// Ends calls that have their results. Returns how long each took of those that were started.

@@ -251,6 +251,7 @@ impl Driver {
         self.count_time();
         let status = wanted.status.unwrap_or(RunStatus::Running);
         let committed = commit::commit(&self.engine.inner, &self.context, &self.state, status, batch).await?;
+        self.context.hidden = committed.hidden;
         wanted.status = wanted.status.map(|_| committed.status);
         self.state = committed.state;
         self.tail.extend(committed.messages);
