@@ -1,17 +1,17 @@
 //! Temporary threads: told of to nobody, in no list and no search, gone after a day, or kept.
 
+use std::sync::Arc;
+
 use adjutant_core::limits;
 use adjutant_core::scope::Role;
-use adjutant_testkit::provider::{Reply, Turn};
+use adjutant_testkit::provider::{Piece, Reply, Turn};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use super::server::{Answer, KEY, answer};
-use super::ws_support::{Client, House, acks, ends_run, is_custom};
+use super::ws_support::{Client, House, acks, ends_run, is, is_custom};
 
 fn script(turn: &Turn) -> Reply {
-    if turn.last_user() == "effect" && turn.round() == 0 {
-        return Reply::call("effects__effect", &json!({"key": "a"}));
-    }
     Reply::text(&format!("echo {}", turn.last_user()))
 }
 
@@ -120,18 +120,22 @@ async fn a_temporary_thread_is_removed_for_good_a_day_after_what_happened_last()
 }
 
 #[tokio::test]
-async fn what_a_kept_thread_asks_from_then_on_is_asked_everywhere() {
-    let house = House::new(script).await;
+async fn a_run_of_a_thread_that_is_kept_meanwhile_ends_for_everybody() {
+    let hold = Arc::new(Semaphore::new(0));
+    let held = Arc::clone(&hold);
+    let text = |text: &str| Piece::Text(text.to_owned());
+    let house =
+        House::new(move |_| Reply::Stream(vec![text("so far "), Piece::Hold(Arc::clone(&held)), text("and on")])).await;
     let (mut client, mut other) = (house.owner().await, house.owner().await);
-    client.send(json!({"type": "run.submit", "clientMessageId": "a", "content": "effect", "temporary": true})).await;
+    client.send(json!({"type": "run.submit", "clientMessageId": "a", "content": "hi", "temporary": true})).await;
     let ack = client.until(acks("a")).await.pop().unwrap();
     let thread = ack["threadId"].as_str().unwrap().to_owned();
     client.resume(&thread, 0).await;
-    let asked = client.until(|frame| is_custom(frame, "approval.requested")).await.pop().unwrap();
+    client.until(|frame| is(frame, "TEXT_MESSAGE_CONTENT")).await;
     assert_eq!(other.arrived().await, Vec::<Value>::new());
     send(&house, "PATCH", &format!("/api/threads/{thread}"), Some(&json!({"temporary": false}))).await;
     other.until(|frame| is_custom(frame, "thread.changed")).await;
-    client.decide(&asked["event"]["value"]["approvalId"], "once").await;
-    // The run began while the thread was a temporary one.
-    other.until(ends_run).await;
+    hold.add_permits(1);
+    let heard = other.until(ends_run).await;
+    assert_eq!(heard.last().unwrap()["threadId"], json!(thread), "{heard:?}");
 }
