@@ -634,39 +634,43 @@ describe.each(sizes)('on a %s', (size) => {
     await context.close();
   });
 
-  it('who reads further up stays there while text comes, and is led back; who is at the end follows', async () => {
-    const { context, page, faults } = await visit(browser, { size });
-    await page.goto('/chat/new');
-    const lines = (word: string) => Array.from({ length: 60 }, (_, line) => `${word} ${line}`).join('\n\n');
-    await play(page, [`${lines('first')}\n\n`, hold, `${lines('second')}\n\n`, hold, 'The very end.']);
-    await md(page, 'first 59').waitFor();
-    const scroll = page.getByRole('region', { name: 'Conversation' });
-    const distance = () => scroll.evaluate((box) => Math.abs(Math.round(box.scrollTop)));
-    expect(await distance()).toBe(0);
-    await scroll.evaluate((box) => box.scrollBy(0, -600));
-    await expect.poll(distance).toBeGreaterThan(500);
-    expect(await act(page, 'New text below').count()).toBe(0);
-    const mark = page.locator('.md p', { hasText: /^first 40$/ });
-    const before = (await mark.boundingBox())?.y ?? 0;
-    await control('release');
-    await page.locator('.md p', { hasText: /^second 59$/ }).waitFor({ state: 'attached' });
-    const below = act(page, 'New text below');
-    await below.waitFor();
-    expect(Math.abs(((await mark.boundingBox())?.y ?? 0) - before)).toBeLessThan(4);
-    await picture(page, `below-${size}`);
-    expect(await broken(page)).toEqual([]);
-    await below.click();
-    await expect.poll(distance).toBe(0);
-    await below.waitFor({ state: 'detached' });
-    await control('release');
-    await answered(page, 'The very end.');
-    expect(await distance()).toBe(0);
-    expect(await md(page, 'The very end.').evaluate((box) => box.getBoundingClientRect().bottom < innerHeight)).toBe(
-      true,
-    );
-    expect(faults).toEqual([]);
-    await context.close();
-  });
+  it.each(['', ', where the browser does not see to it'])(
+    'who reads further up stays there while text comes, and is led back; who is at the end follows%s',
+    async (where) => {
+      const { context, page, faults } = await visit(browser, { size });
+      await page.goto('/chat/new');
+      const lines = (word: string) => Array.from({ length: 60 }, (_, line) => `${word} ${line}`).join('\n\n');
+      await play(page, [`${lines('first')}\n\n`, hold, `${lines('second')}\n\n`, hold, 'The very end.']);
+      await md(page, 'first 59').waitFor();
+      const scroll = page.getByRole('region', { name: 'Conversation' });
+      if (where) await scroll.evaluate((box) => box.style.setProperty('overflow-anchor', 'none', 'important'));
+      const distance = () => scroll.evaluate((box) => Math.abs(Math.round(box.scrollTop)));
+      expect(await distance()).toBe(0);
+      await scroll.evaluate((box) => box.scrollBy(0, -600));
+      await expect.poll(distance).toBeGreaterThan(500);
+      expect(await act(page, 'New text below').count()).toBe(0);
+      const mark = page.locator('.md p', { hasText: /^first 40$/ });
+      const before = (await mark.boundingBox())?.y ?? 0;
+      await control('release');
+      await page.locator('.md p', { hasText: /^second 59$/ }).waitFor({ state: 'attached' });
+      const below = act(page, 'New text below');
+      await below.waitFor();
+      expect(Math.abs(((await mark.boundingBox())?.y ?? 0) - before)).toBeLessThan(4);
+      await picture(page, `below-${size}`);
+      expect(await broken(page)).toEqual([]);
+      await below.click();
+      await expect.poll(distance).toBe(0);
+      await below.waitFor({ state: 'detached' });
+      await control('release');
+      await answered(page, 'The very end.');
+      expect(await distance()).toBe(0);
+      expect(await md(page, 'The very end.').evaluate((box) => box.getBoundingClientRect().bottom < innerHeight)).toBe(
+        true,
+      );
+      expect(faults).toEqual([]);
+      await context.close();
+    },
+  );
 
   it('Enter sends with a keyboard, breaks the line on touch, and never sends what is being composed', async () => {
     const { context, page, faults } = await visit(browser, { size });

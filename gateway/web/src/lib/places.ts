@@ -5,7 +5,7 @@ import { tick } from 'svelte';
 
 /** How far something was scrolled, and, where it holds messages, which of them stood how far below its edge: their heights
  * are known only when they were seen. */
-interface Spot {
+export interface Spot {
   top: number;
   id?: string;
   below?: number;
@@ -46,7 +46,8 @@ export function entry(name: string | undefined): string {
   return current;
 }
 
-function spotOf(scroller: Element): Spot {
+/** How that stands which is seen first. */
+export function spotOf(scroller: Element): Spot {
   const edge = scroller.getBoundingClientRect().top;
   for (const message of scroller.querySelectorAll('article[id]')) {
     const { top, bottom } = message.getBoundingClientRect();
@@ -95,7 +96,8 @@ export function restore() {
   put();
 }
 
-function putTo(scroller: Element, { top, id, below }: Spot) {
+/** Scrolls so that it stands there again. */
+export function putTo(scroller: Element, { top, id, below }: Spot) {
   const message = id === undefined ? null : document.getElementById(id);
   const edge = scroller.getBoundingClientRect().top;
   const off = message ? message.getBoundingClientRect().top - edge - (below ?? 0) : top - scroller.scrollTop;
