@@ -159,9 +159,10 @@ describe.each(sizes)('on a %s', (size) => {
   it('a file is also added by a command', async () => {
     const { context, page, faults } = await visit(browser, { size });
     await page.goto('/chat/new');
+    // Before the palette opens: the browser is told to hand over its dialog, which takes a moment.
+    const asked = page.waitForEvent('filechooser');
     await composer(page).fill('/file');
     await page.getByRole('option', { name: 'Add a file' }).waitFor();
-    const asked = page.waitForEvent('filechooser');
     await page.keyboard.press('Enter');
     await (await asked).setFiles([text('notes.md', '# Notes')]);
     await expect.poll(() => removes(page).count(), { timeout: PATIENCE }).toBe(1);
