@@ -2,10 +2,11 @@
 // need the same house: `./x figures`.
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { composer, KEY, launch, URL_OF, visit } from './support';
+import { composer, KEY, launch, URL_OF, visit, type Visit } from './support';
 
 const ANSWERS = 200;
 const THROTTLE = 4;
+const OPENINGS = 7;
 
 let browser: Browser;
 beforeAll(async () => {
@@ -80,24 +81,45 @@ async function type(page: Page): Promise<number> {
   return most((await seen(page)).inputs);
 }
 
+interface Opened extends Visit {
+  /** Milliseconds from the way there to the last answer. */
+  took: number;
+  /** Milliseconds of the longest task on it. */
+  task: number;
+}
+
+async function open(thread: string): Promise<Opened> {
+  const visited = await visit(browser);
+  const { page } = visited;
+  await watch(page);
+  await slow(page);
+  await page.addInitScript(() => {
+    const at = () => {
+      const last = [...document.querySelectorAll('.md')].at(-1);
+      if (!last?.textContent?.includes('The end of it.')) return requestAnimationFrame(at);
+      return Object.assign(globalThis, { openedAt: performance.now() });
+    };
+    requestAnimationFrame(at);
+  });
+  await page.goto(`/chat/${thread}`);
+  await page.waitForFunction(() => 'openedAt' in globalThis);
+  const took = Math.round(await page.evaluate(() => (globalThis as unknown as { openedAt: number }).openedAt));
+  return { ...visited, took, task: most((await seen(page)).tasks) };
+}
+
 describe('figures', () => {
   it(`a chat with ${ANSWERS} answers`, { timeout: 300_000 }, async () => {
     const thread = await talked(ANSWERS);
-    const { context, page } = await visit(browser);
-    await watch(page);
-    await slow(page);
-    await page.addInitScript(() => {
-      const at = () => {
-        const last = [...document.querySelectorAll('.md')].at(-1);
-        if (!last?.textContent?.includes('The end of it.')) return requestAnimationFrame(at);
-        return Object.assign(globalThis, { openedAt: performance.now() });
-      };
-      requestAnimationFrame(at);
-    });
-    await page.goto(`/chat/${thread}`);
-    await page.waitForFunction(() => 'openedAt' in globalThis);
-    const open = Math.round(await page.evaluate(() => (globalThis as unknown as { openedAt: number }).openedAt));
-    const { tasks } = await seen(page);
+    // One opening is luck: of several, each in a browser of its own, the middle one counts.
+    const opened: Opened[] = [];
+    for (let turn = 0; turn < OPENINGS; turn += 1) {
+      if (turn > 0) await opened.at(-1)?.context.close();
+      opened.push(await open(thread));
+    }
+    const { context, page } = opened.at(-1) as Opened;
+    const times = opened.map(({ took }) => took).sort((one, other) => one - other);
+    const longest = opened.map(({ task }) => task).sort((one, other) => one - other);
+    const middle = Math.floor(OPENINGS / 2);
     const typing = await type(page);
     // Whoever scrolls up reads on; until there is no more.
     await expect
@@ -111,7 +133,8 @@ describe('figures', () => {
       .toBe(2 * ANSWERS);
     const typingAll = await type(page);
     console.log(
-      `FIGURES ${ANSWERS} answers, ${THROTTLE} x throttle: open ${open} ms, longest task ${most(tasks)} ms; ` +
+      `FIGURES ${ANSWERS} answers, ${THROTTLE} x throttle: open ${times[middle]} ms (${times[0]} to ${times.at(-1)}), ` +
+        `longest task ${longest[middle]} ms (to ${longest.at(-1)}); ` +
         `a key waits at most ${typing} ms, with all of them read ${typingAll} ms`,
     );
     await context.close();
