@@ -52,8 +52,8 @@ pub(super) const NO_MESSAGE: &str = "message of the thread";
 const BUSY: &str = "run of the thread";
 
 impl Engine {
-    /// Changes title, pin, archive or head, or keeps a temporary thread. The head stays where it is while a run of the thread has not ended: the run
-    /// would go on from another place than the person sees.
+    /// Changes title, pin, archive or head, or keeps a temporary thread. The head stays where it is while a run of the
+    /// thread has not ended: the run would go on from another place than the person sees.
     pub async fn change_thread(
         &self,
         owner: &Owner,

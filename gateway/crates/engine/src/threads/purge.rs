@@ -8,8 +8,8 @@ use adjutant_store::purge::Purged;
 use crate::engine::Engine;
 
 impl Engine {
-    /// Removes deleted threads whose time to undo is over, temporary ones, and files that no message names. Any number of replicas may do
-    /// this at once: each takes other rows.
+    /// Removes deleted threads whose time to undo is over, temporary ones, and files that no message names. Any number of
+    /// replicas may do this at once: each takes other rows.
     pub async fn purge(&self) -> Result<Purged, StoreError> {
         let mut all = Purged::default();
         loop {
