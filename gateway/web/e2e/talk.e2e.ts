@@ -634,6 +634,14 @@ describe.each(sizes)('on a %s', (size) => {
     await context.close();
   });
 
+  /** As a browser without scroll anchoring. */
+  const unanchored = () => {
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync('.scroll { overflow-anchor: none !important }');
+    document.adoptedStyleSheets = [sheet];
+    CSS.supports = () => false;
+  };
+
   it.each(['', ', where the browser does not see to it'])(
     'who reads further up stays there while text comes, and is led back; who is at the end follows%s',
     async (where) => {
@@ -643,7 +651,7 @@ describe.each(sizes)('on a %s', (size) => {
       await play(page, [`${lines('first')}\n\n`, hold, `${lines('second')}\n\n`, hold, 'The very end.']);
       await md(page, 'first 59').waitFor();
       const scroll = page.getByRole('region', { name: 'Conversation' });
-      if (where) await scroll.evaluate((box) => box.style.setProperty('overflow-anchor', 'none', 'important'));
+      if (where) await page.evaluate(unanchored);
       const distance = () => scroll.evaluate((box) => Math.abs(Math.round(box.scrollTop)));
       expect(await distance()).toBe(0);
       await scroll.evaluate((box) => box.scrollBy(0, -600));

@@ -3,6 +3,7 @@ import { tick } from 'svelte';
 import { endBelow, placeOf } from './branches';
 import { desk, type Conversation } from './desk.svelte';
 import { folded, wordsOf } from './matching';
+import { hold, isHeld } from './places';
 
 /** How a jump ended: `elsewhere` when another branch had to be shown for it. */
 export type Landing = 'here' | 'elsewhere' | 'missing';
@@ -23,19 +24,14 @@ export async function bring(conversation: Conversation, message: string): Promis
   return transcript.find(message) ? 'elsewhere' : 'missing';
 }
 
-/** Puts it in the middle and gives it the focus. What stands around it gets its real height only now, so it is put again until it stays. */
+/** Puts it in the middle and gives it the focus. It is held there while what stands around it gets its real height. */
 export async function show(message: string, words: string) {
   await tick();
   const element = document.getElementById(`m-${message}`);
   if (!element) return;
-  let top = Number.NaN;
-  for (let turn = 0; turn < 20; turn += 1) {
-    element.scrollIntoView({ block: element.clientHeight > innerHeight / 2 ? 'start' : 'center' });
-    await new Promise(requestAnimationFrame);
-    const now = element.getBoundingClientRect().top;
-    if (Math.abs(now - top) < 1) break;
-    top = now;
-  }
+  // Whoever comes back stands where they left.
+  if (!isHeld())
+    hold(() => element.scrollIntoView({ block: element.clientHeight > innerHeight / 2 ? 'start' : 'center' }));
   element.focus({ preventScroll: true });
   mark(element, words);
 }

@@ -22,7 +22,8 @@ const SETTLED = 3_000;
 
 const places = new Map<string, Place>(read());
 let current = '';
-let stop: () => void = () => {};
+const idle = () => {};
+let stop: () => void = idle;
 
 function read(): [string, Place][] {
   try {
@@ -71,29 +72,40 @@ addEventListener('pagehide', () => {
   sessionStorage.setItem(KEPT, JSON.stringify([...places]));
 });
 
-/** Goes to where this entry of the history was left, while the page fills; a person who moves ends it. */
+/** Goes to where this entry of the history was left. */
 export function restore() {
   const place = places.get(current);
   if (!place || Object.keys(place).length === 0) return;
-  const begun = performance.now();
-  const moves = new AbortController();
-  let frame = 0;
-  const put = () => {
+  hold(() => {
     for (const [name, element] of scrollers()) {
       const spot = place[name];
       if (spot) putTo(element, spot);
     }
-    if (performance.now() - begun < SETTLED) frame = requestAnimationFrame(put);
+  });
+}
+
+/** The view is held where it is to be. */
+export const isHeld = () => stop !== idle;
+
+/** Puts the view there with each frame, while the page fills; a person who moves ends it, and so does leaving the page. */
+export function hold(put: () => void) {
+  stop();
+  const begun = performance.now();
+  const moves = new AbortController();
+  let frame = 0;
+  const again = () => {
+    put();
+    if (performance.now() - begun < SETTLED) frame = requestAnimationFrame(again);
     else stop();
   };
   stop = () => {
     cancelAnimationFrame(frame);
     moves.abort();
-    stop = () => {};
+    stop = idle;
   };
   for (const move of ['wheel', 'touchmove', 'pointerdown', 'keydown'])
     addEventListener(move, () => stop(), { passive: true, signal: moves.signal });
-  put();
+  again();
 }
 
 /** Scrolls so that it stands there again. */

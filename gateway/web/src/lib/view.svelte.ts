@@ -11,7 +11,8 @@ const NEAR = 400;
 /** Pixels from the end from which on somebody has left it. */
 const LEFT = 80;
 
-const anchors = (scroller: HTMLElement) => getComputedStyle(scroller).overflowAnchor === 'auto';
+/** The browser holds what is seen where it is. */
+const anchors = () => CSS.supports('overflow-anchor', 'auto');
 
 /** Belongs to the component that makes it. Its scroller stands on its head: 0 is the end, what is above is negative. */
 export class View {
@@ -51,7 +52,7 @@ export class View {
     if (!scroll) return;
     this.isAway = scroll.scrollTop < -LEFT;
     if (!this.isAway) this.hasNew = false;
-    this.#spot = this.isAway && !anchors(scroll) ? spotOf(scroll) : null;
+    this.#spot = this.isAway && !anchors() ? spotOf(scroll) : null;
     void this.#fill(false);
   }
 
@@ -63,7 +64,7 @@ export class View {
     // What comes into view on the way gets its real height: the end is where it is when the way is over.
     const put = () => scroll.scrollTop > -NEAR && scroll.scrollTo({ top: 0 });
     scroll.addEventListener('scrollend', put, { once: true });
-    scroll.scrollTo({ top: 0, behavior: isCalm || !anchors(scroll) ? 'auto' : 'smooth' });
+    scroll.scrollTo({ top: 0, behavior: isCalm || !anchors() ? 'auto' : 'smooth' });
   }
 
   /** Reads what stands before. Nobody is told of a failure who did not ask. */
