@@ -2,7 +2,7 @@ import { describe, expect, it, vi } from 'vitest';
 
 // The sanitizer needs a browser, and is judged in one; here is only what is cut.
 vi.mock('dompurify', () => ({ default: { addHook: () => {}, sanitize: (html: string) => html } }));
-const { blocks, decided } = await import('./markdown');
+const { blocks, decided, whole } = await import('./markdown');
 type Drawn = ReturnType<typeof blocks>;
 
 const shown = (drawn: Drawn) => drawn.blocks.map(({ key, html, code }) => ({ key, html, code }));
@@ -83,5 +83,26 @@ describe('a growing text', () => {
     const drawn = blocks('one\n\ntwo\n\nthree\n\nfour', undefined, true);
     const other = blocks('1\n\n2\n\n3\n\n4\n\nand much more than before', drawn, true);
     expect(shown(other)).toEqual(shown(blocks('1\n\n2\n\n3\n\n4\n\nand much more than before', undefined, true)));
+  });
+});
+
+describe('a finished text', () => {
+  it('is the same read at once as block by block', () => {
+    for (const text of [LETTER.repeat(3), 'see [it]\n\n[it]: https://example.org/', '', '\n\n', '```\na\n```\n\n\nb']) {
+      const join = (drawn: Drawn) =>
+        drawn.blocks.map(({ html, code }) => (code ? `\n${code.language}:${code.text}\n` : html)).join('');
+      expect(join(whole(text))).toBe(join(blocks(text)));
+    }
+    const { blocks: read } = whole(LETTER);
+    expect(read.map(({ code }) => code?.language ?? 'prose')).toEqual(['prose', 'rust', 'prose', '', 'prose']);
+    // Where one ends the next begins, so that what comes behind it can be read on.
+    expect(read.at(-1)?.end).toBe(whole(LETTER).text.length);
+    for (const { raw, end } of read) expect(whole(LETTER).text.slice(0, end).endsWith(raw)).toBe(true);
+  });
+
+  it('goes on when more comes', () => {
+    const drawn = blocks(`${LETTER}\n\nand more`, whole(LETTER), true);
+    expect(drawn.blocks.at(-1)?.html).toContain('and more');
+    expect(drawn.blocks.filter(({ raw }) => raw.includes('Heading'))).toHaveLength(1);
   });
 });

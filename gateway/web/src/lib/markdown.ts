@@ -122,7 +122,7 @@ const UNSETTLED = 2;
 
 /** Splits a text into blocks; those that are as before are the same objects. Of a text that grows only the end is read. */
 export function blocks(source: string, before: Drawn = { text: '', blocks: [] }, isGrowing = false): Drawn {
-  const text = source.includes('\r') ? source.replace(/\r\n?/g, '\n') : source;
+  const text = unixed(source);
   const hasGrown = isGrowing && before.text !== '' && text.startsWith(before.text);
   const settled = hasGrown ? before.blocks.slice(0, -UNSETTLED) : [];
   let end = settled.at(-1)?.end ?? 0;
@@ -145,15 +145,42 @@ export function blocks(source: string, before: Drawn = { text: '', blocks: [] },
   return { text, blocks: read };
 }
 
-function shown(token: Token, tokens: TokensList): Pick<Block, 'html' | 'code'> {
-  if (token.type === 'code') {
-    const language =
-      String(token.lang ?? '')
-        .trim()
-        .split(/\s+/)[0] ?? '';
-    return { html: '', code: { language, text: String(token.text) } };
+/** A finished text at once: all that stands between two code blocks is one block. The sanitizer makes a document of each. */
+export function whole(source: string): Drawn {
+  const text = unixed(source);
+  const tokens = marked.lexer(text);
+  const read: Block[] = [];
+  let end = 0;
+  let prose: Token[] = [];
+  const close = () => {
+    const raw = prose.map((token) => token.raw).join('');
+    if (raw.trim() !== '') read.push({ key: read.length, raw, end, html: safe(prose, tokens), code: null });
+    prose = [];
+  };
+  for (const token of tokens) {
+    if (token.type === 'code') close();
+    end += token.raw.length;
+    if (token.type === 'code') read.push({ key: read.length, raw: token.raw, end, html: '', code: codeOf(token) });
+    else prose.push(token);
   }
-  const links = Object.assign([token], { links: tokens.links });
-  const html = marked.parser(links as Parameters<typeof marked.parser>[0]);
-  return { html: DOMPurify.sanitize(html, ALLOWED) as unknown as string, code: null };
+  close();
+  return { text, blocks: read };
+}
+
+const unixed = (text: string) => (text.includes('\r') ? text.replace(/\r\n?/g, '\n') : text);
+
+function shown(token: Token, tokens: TokensList): Pick<Block, 'html' | 'code'> {
+  return token.type === 'code' ? { html: '', code: codeOf(token) } : { html: safe([token], tokens), code: null };
+}
+
+function codeOf(token: Token): Block['code'] {
+  const [language] = String('lang' in token ? (token.lang ?? '') : '')
+    .trim()
+    .split(/\s+/);
+  return { language: language ?? '', text: String('text' in token ? token.text : '') };
+}
+
+function safe(some: Token[], { links }: TokensList): string {
+  const html = marked.parser(Object.assign([...some], { links }) as Parameters<typeof marked.parser>[0]);
+  return DOMPurify.sanitize(html, ALLOWED) as unknown as string;
 }
