@@ -91,6 +91,8 @@ interface Opened extends Visit {
 async function open(thread: string): Promise<Opened> {
   const visited = await visit(browser);
   const { page } = visited;
+  // What the first page of all does, as fetching all others for offline, is over.
+  await page.waitForLoadState('networkidle');
   await watch(page);
   await slow(page);
   await page.addInitScript(() => {

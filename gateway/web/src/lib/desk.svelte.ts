@@ -6,7 +6,7 @@ import type { Ack, ErrorFrame, EventFrame, ServerFrame } from '../wire/frames';
 import { answer, api, Problem, sentence } from './api';
 import { begunBefore, keepBegun } from './fresh';
 import { forgetReadable } from './keep';
-import { load, older, take } from './loading';
+import { load, older, PAGE, take } from './loading';
 import type { Attached } from './message.svelte';
 import { Needs } from './needs.svelte';
 import { Outbox, type Begun, type Waiting } from './outbox.svelte';
@@ -122,15 +122,15 @@ class Desk implements Listener {
   }
 
   /** Reads what stands before. Whoever asks meanwhile waits for the same. */
-  more(conversation: Conversation): Promise<void> {
-    conversation.reading ??= this.#more(conversation).finally(() => (conversation.reading = null));
+  more(conversation: Conversation, limit = PAGE): Promise<void> {
+    conversation.reading ??= this.#more(conversation, limit).finally(() => (conversation.reading = null));
     return conversation.reading;
   }
 
-  async #more(conversation: Conversation) {
+  async #more(conversation: Conversation, limit: number) {
     const { transcript, older: before } = conversation;
     if (before === null) return;
-    const page = await older(transcript.id, before);
+    const page = await older(transcript.id, before, limit);
     // Read anew meanwhile: this is not what stands before it.
     if (conversation.older !== before) return;
     take(transcript, page.items, transcript.messages);

@@ -5,10 +5,12 @@ import { Call, Message, type Attached } from './message.svelte';
 import { partsOf } from './modelNames';
 import type { Transcript } from './transcript.svelte';
 
-/** Messages that are read and drawn when a chat opens: about what a window shows. */
-const FIRST = 6;
+/** Messages that are read and drawn when a chat opens: what a window shows of usual ones. */
+const FIRST = 4;
+/** Messages that are read when a window shows more than that: few, so that nothing waits for their drawing. */
+export const STEP = 6;
 /** Messages that are read at once when somebody reads further up. */
-const PAGE = 20;
+export const PAGE = 20;
 /** As many as the server gives at once. */
 const MOST = 100;
 
@@ -25,14 +27,10 @@ export interface Loaded {
  * `before`: the messages that it had; what came since, while this was read, stands behind.
  */
 export async function load(transcript: Transcript, before?: Set<string>): Promise<Loaded> {
-  const path = { id: transcript.id };
   const isFirst = transcript.last === null;
   // Who reads further up stays where they are.
-  const limit = isFirst ? FIRST : Math.min(Math.max(PAGE, before?.size ?? 0), MOST);
-  const [page, thread] = await Promise.all([
-    end(transcript.id, limit),
-    isFirst ? answer(api.GET('/api/threads/{id}', { params: { path } })) : null,
-  ]);
+  const limit = Math.min(Math.max(PAGE, before?.size ?? 0), MOST);
+  const [page, thread] = isFirst ? await newest(transcript.id) : [await end(transcript.id, limit), null];
   take(transcript, page.items, before ? transcript.messages.filter((message) => !before.has(message.id)) : []);
   if (transcript.last === null) {
     // From the newest message of the person on, so that what is open in its run is told again.
@@ -43,9 +41,36 @@ export async function load(transcript: Transcript, before?: Set<string>): Promis
   return { older: page.next ?? null };
 }
 
-/** What stands before that message, oldest first, and where there is more. */
-export async function older(id: string, before: string): Promise<{ items: Read[]; older: string | null }> {
-  const page = await whole(id, await read(id, PAGE, before));
+type Newest = [Page, Schemas['ThreadView']];
+
+/** What was asked for before the page was there to show it. */
+let ahead: { id: string; read: Promise<Newest> } | null = null;
+
+/** Asks for the end of a thread that is about to be shown. */
+export function readAhead(id: string) {
+  const read = ask(id);
+  // Whoever shows it asks again.
+  read.catch(() => {});
+  ahead = { id, read };
+}
+
+/** Its newest messages, and the thread as it was then. */
+async function newest(id: string): Promise<Newest> {
+  const begun = ahead?.id === id ? ahead.read : null;
+  ahead = null;
+  return begun ? begun.catch(() => ask(id)) : ask(id);
+}
+
+const ask = (id: string): Promise<Newest> =>
+  Promise.all([end(id, FIRST), answer(api.GET('/api/threads/{id}', { params: { path: { id } } }))]);
+
+/** What stands before that message, about `limit` messages, oldest first, and where there is more. */
+export async function older(
+  id: string,
+  before: string,
+  limit: number,
+): Promise<{ items: Read[]; older: string | null }> {
+  const page = await whole(id, await read(id, limit, before));
   return { items: page.items, older: page.next ?? null };
 }
 

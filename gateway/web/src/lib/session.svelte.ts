@@ -38,6 +38,11 @@ class Session {
     return `${this.who?.user ?? ''}/${this.profile}`;
   }
 
+  /** Somebody was signed in here, and most likely still is. */
+  get wasHere(): boolean {
+    return localStorage.getItem(LAST) !== null;
+  }
+
   /** Asks who is signed in. Without a network it is who was last, so that the page can be read. */
   async begin() {
     // A tab stays with its profile, whatever another one does; a new tab takes the one that was chosen last.
@@ -113,8 +118,8 @@ class Session {
 
   async #read() {
     const was = this.phase === 'signed-in' ? this.scope : null;
-    // Whoever was here last most likely still is: then all is asked at once.
-    const early = localStorage.getItem(LAST) === null ? null : this.refresh();
+    // Then all is asked at once.
+    const early = this.wasHere ? this.refresh() : null;
     early?.catch(() => {});
     this.who = await answer(api.GET('/api/session'));
     localStorage.setItem(LAST, JSON.stringify(this.who));

@@ -2,6 +2,7 @@
 import { tick, untrack } from 'svelte';
 import { sentence } from './api';
 import { desk, type Conversation } from './desk.svelte';
+import { PAGE, STEP } from './loading';
 import type { Message } from './message.svelte';
 import { putTo, spotOf, type Spot } from './places';
 import { toasts } from './toasts.svelte';
@@ -68,16 +69,18 @@ export class View {
   }
 
   /** Reads what stands before. Nobody is told of a failure who did not ask. */
-  async more(isByItself: boolean) {
-    if (this.#conversation)
-      await desk.more(this.#conversation).catch((error: unknown) => isByItself || toasts.say(sentence(error)));
+  async more(isByItself: boolean, limit = PAGE) {
+    if (!this.#conversation) return;
+    const reading = desk.more(this.#conversation, limit);
+    await reading.catch((error: unknown) => isByItself || toasts.say(sentence(error)));
   }
 
-  /** Reads on where there is little left above. */
+  /** Reads on where there is little left above. On paper nothing is scrolled. */
   async #fill(isByItself: boolean) {
     const { scroll } = this;
+    if (matchMedia('print').matches) return;
     const isNear = scroll && scroll.scrollHeight + scroll.scrollTop - scroll.clientHeight < NEAR;
-    if (isNear && this.#conversation?.older) await this.more(isByItself);
+    if (isNear && this.#conversation?.older) await this.more(isByItself, isByItself ? STEP : PAGE);
   }
 
   #grown(length: number) {
