@@ -11,6 +11,8 @@ const FIRST = 4;
 export const STEP = 6;
 /** Messages that are read at once when somebody reads further up. */
 export const PAGE = 20;
+/** Messages that are read to find the calls of results: odd, because calls and results take turns. */
+const FEW = 5;
 /** As many as the server gives at once. */
 const MOST = 100;
 
@@ -84,7 +86,7 @@ async function end(id: string, limit: number): Promise<Page> {
 
 /** With the calls whose results it begins with: they stand at the end of the page before. */
 async function whole(id: string, page: Page): Promise<Page> {
-  while (page.next && page.items[0]?.role === 'tool') page = joined(await read(id, PAGE, page.next), page);
+  while (page.next && page.items[0]?.role === 'tool') page = joined(await read(id, FEW, page.next), page);
   return page;
 }
 
