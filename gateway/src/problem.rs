@@ -234,6 +234,7 @@ impl From<&ThreadError> for Problem {
                 Self::new(StatusCode::CONFLICT, "thread_busy", detail)
             }
             ThreadError::TitleTooLong => Self::bad_request("title_too_long", error.to_string()),
+            ThreadError::FolderTooLong => Self::bad_request("folder_too_long", error.to_string()),
             ThreadError::BranchTooLong => {
                 Self::new(StatusCode::CONFLICT, "branch_too_long", "the branch is longer than what can be copied")
             }

@@ -46,6 +46,7 @@ use crate::wire::server::ServerFrame;
         keys::create,
         keys::revoke,
         threads::list,
+        threads::folders,
         threads::get,
         threads::change,
         threads::delete,

@@ -69,6 +69,7 @@ pub const ROUTES: &[Route] = &[
     route(Method::POST, "/api/threads/{id}/retry", Auth::Key, || post(messages::retry)),
     route(Method::GET, "/api/threads/{id}/messages", Auth::Key, || get(messages::list)),
     route(Method::POST, "/api/threads/{id}/messages", Auth::Key, || post(messages::save)),
+    route(Method::GET, "/api/folders", Auth::Key, || get(threads::folders)),
     route(Method::POST, "/api/messages", Auth::Key, || post(messages::send)),
     route(Method::GET, "/api/search", Auth::Key, || get(search::search)),
     route(Method::POST, "/api/files", Auth::Key, || post(files::upload)),

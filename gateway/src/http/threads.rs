@@ -1,12 +1,13 @@
-//! Threads: lists, and what people change of them.
+//! Threads: lists, folders, and what people change of them.
 
 use adjutant_core::cost::Cost;
 use adjutant_core::ids::{MessageId, ThreadId};
 use adjutant_core::limits;
+use adjutant_core::message::without_nul;
 use adjutant_core::scope::Owner;
 use adjutant_store::error::StoreError;
 use adjutant_store::thread_costs::{self, ThreadCosts};
-use adjutant_store::threads::{Change, Filter, ThreadSummary};
+use adjutant_store::threads::{Change, Filter, Folder, ThreadSummary};
 use adjutant_store::tx::Tx;
 use adjutant_store::{said, threads};
 use axum::Json;
@@ -38,6 +39,8 @@ pub struct ThreadView {
     pub last_seq: i64,
     pub pinned: bool,
     pub archived: bool,
+    /// The name of the folder that it is in.
+    pub folder: Option<String>,
     /// In no list and no search, and removed for good a day after what happened last in it, unless it is kept.
     pub temporary: bool,
     /// Where a fork came from; what it names may be gone.
@@ -76,6 +79,8 @@ pub struct Shown {
     pub archived: Option<bool>,
     /// Only those that are pinned, or only those that are not; without it both.
     pub pinned: Option<bool>,
+    /// Only those in the folder of this name; empty: only those that are in none.
+    pub folder: Option<String>,
     /// `true`: those that were deleted and can still be restored.
     #[param(required = false)]
     pub deleted: bool,
@@ -85,13 +90,14 @@ impl<S: Sync> FromRequestParts<S> for Shown {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let mut shown = Self { q: None, archived: Some(false), pinned: None, deleted: false };
+        let mut shown = Self { q: None, archived: Some(false), pinned: None, folder: None, deleted: false };
         for (name, value) in url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()) {
             match (&*name, &*value) {
                 ("q", q) => shown.q = Some(search::accept(q.to_owned())?),
                 ("archived", "all") => shown.archived = None,
                 ("archived", value) => shown.archived = Some(flag("archived", value)?),
                 ("pinned", value) => shown.pinned = Some(flag("pinned", value)?),
+                ("folder", name) => shown.folder = Some(without_nul(name.to_owned())),
                 ("deleted", value) => {
                     shown.deleted = flag("deleted", value)?;
                     shown.archived = None;
@@ -121,6 +127,7 @@ pub(super) async fn list(
         words: shown.q.as_deref().map(search::words),
         archived: shown.archived,
         pinned: shown.pinned,
+        folder: shown.folder.as_deref().map(|name| Some(name).filter(|name| !name.is_empty())),
         deleted_within: shown.deleted.then_some(limits::THREAD_UNDO),
     };
     let items = app
@@ -133,6 +140,28 @@ pub(super) async fn list(
     let last = items.last().filter(|_| is_full(items.len(), asked.limit));
     let next = last.map(|last| page::time_cursor(last.updated_at, last.id));
     Ok(Json(Page { items, next }))
+}
+
+/// A folder is there as long as a thread is in it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FolderView {
+    pub name: String,
+    /// Those in it that are not archived.
+    pub threads: i64,
+}
+
+impl From<Folder> for FolderView {
+    fn from(folder: Folder) -> Self {
+        Self { name: folder.name, threads: folder.threads }
+    }
+}
+
+/// The folders in which there are threads, by name, 200 at most
+#[utoipa::path(get, path = "/api/folders", responses((status = 200, body = Page<FolderView>)))]
+pub(super) async fn folders(State(app): State<App>, user: UserScope) -> Result<Json<Page<FolderView>>, Problem> {
+    let owner = user.scope.owner();
+    let found = app.store().scoped(&owner, async |tx| threads::folders(tx, limits::FOLDERS).await).await?;
+    Ok(Json(Page { items: found.into_iter().map(FolderView::from).collect(), next: None }))
 }
 
 /// One thread
@@ -168,6 +197,10 @@ pub struct ThreadPatch {
     pub title: Option<Option<String>>,
     pub pinned: Option<bool>,
     pub archived: Option<bool>,
+    /// The name of a folder, which is made if there is none; `null` takes the thread out of its folder.
+    #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<String>, max_length = 60)]
+    pub folder: Option<Option<String>>,
     /// `false` keeps a temporary thread: it is one like others from now on. None becomes temporary.
     pub temporary: Option<bool>,
     /// The message that the active branch ends with from now on.
@@ -179,7 +212,7 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Op
     T::deserialize(from).map(Some)
 }
 
-/// Changes title, pin, archive or active branch, or keeps a temporary thread
+/// Changes title, pin, archive, folder or active branch, or keeps a temporary thread
 #[utoipa::path(
     patch,
     path = "/api/threads/{id}",
@@ -193,13 +226,13 @@ pub(super) async fn change(
     Id(thread): Id<ThreadId>,
     request: Request,
 ) -> Result<Json<ThreadView>, Problem> {
-    let ThreadPatch { title, pinned, archived, temporary, head_id } =
-        body::json(request, limits::HTTP_BODY_BYTES).await?;
+    let patch: ThreadPatch = body::json(request, limits::HTTP_BODY_BYTES).await?;
+    let ThreadPatch { title, pinned, archived, folder, temporary, head_id } = patch;
     if temporary == Some(true) {
         let message = "a thread is temporary from its beginning, or not at all";
         return Err(Problem::bad_request("not_temporary", message));
     }
-    let change = Change { title, pinned, archived, head_id, deleted: None, kept: temporary.is_some() };
+    let change = Change { title, pinned, archived, folder, head_id, deleted: None, kept: temporary.is_some() };
     let (engine, owner) = (app.engine().clone(), user.scope.owner());
     let changed = app.to_the_end("change", async move { engine.change_thread(&owner, thread, change).await }).await;
     view(&app, &user.scope.owner(), changed.ok_or_else(Problem::internal)??).await
@@ -306,6 +339,7 @@ impl ThreadView {
             last_seq: thread.last_seq,
             pinned: thread.pinned,
             archived: thread.archived,
+            folder: thread.folder,
             temporary: thread.temporary,
             forked_from: thread.forked_from.map(|(thread_id, message_id)| OriginView { thread_id, message_id }),
             deleted_at: thread.deleted_at,

@@ -45,6 +45,7 @@ pub struct ThreadChanged<'a> {
     pub head_id: Option<MessageId>,
     pub pinned: bool,
     pub archived: bool,
+    pub folder: Option<&'a str>,
     pub deleted_at: Option<DateTime<Utc>>,
 }
 
@@ -182,18 +183,18 @@ mod tests {
         let (thread, message, run) = (ID.parse().unwrap(), ID.parse().unwrap(), ID.parse().unwrap());
         let (approval, question, call) = (ID.parse().unwrap(), ID.parse().unwrap(), ID.parse().unwrap());
         let at = DateTime::from_timestamp_millis(1_800_000_000_123).unwrap();
-        let changed = |title, head_id, deleted_at| {
-            Custom::ThreadChanged(ThreadChanged { title, head_id, pinned: true, archived: false, deleted_at })
+        let changed = |title, head_id, folder, deleted_at| {
+            Custom::ThreadChanged(ThreadChanged { title, head_id, pinned: true, archived: false, folder, deleted_at })
         };
         travels(
-            changed(None, None, None),
+            changed(None, None, None, None),
             "thread.changed",
-            r#"{"title":null,"headId":null,"pinned":true,"archived":false,"deletedAt":null}"#,
+            r#"{"title":null,"headId":null,"pinned":true,"archived":false,"folder":null,"deletedAt":null}"#,
         );
         travels(
-            changed(Some("t"), Some(message), Some(at)),
+            changed(Some("t"), Some(message), Some("f"), Some(at)),
             "thread.changed",
-            r#"{"title":"t","headId":"ID","pinned":true,"archived":false,"deletedAt":"2027-01-15T08:00:00.123Z"}"#,
+            r#"{"title":"t","headId":"ID","pinned":true,"archived":false,"folder":"f","deletedAt":"2027-01-15T08:00:00.123Z"}"#,
         );
         let metadata = InputMetadata { client_message_id: None, parent_id: Some(message), partial: false };
         let body = InputBody::User { content: InputContent::Text("hi") };

@@ -31,6 +31,7 @@ mod estate;
 mod export;
 mod files;
 mod files_wire;
+mod folders;
 mod house;
 mod keys;
 mod limits_doors;

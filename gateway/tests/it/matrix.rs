@@ -221,7 +221,9 @@ async fn every_route(town: &Town) {
         assert_eq!(threads.body["items"], json!([]), "{who}");
         let credentials = town.server.get("/api/credentials", &key.secret).await;
         assert_eq!((credentials.status, &credentials.body["items"]), (200, &json!([])), "{who}");
-        for list in ["threads", "credentials", "approvals?state=all", "questions?state=all", "policies", "consents"] {
+        for list in
+            ["threads", "folders", "credentials", "approvals?state=all", "questions?state=all", "policies", "consents"]
+        {
             let found = town.server.get(&format!("/api/{list}"), &key.secret).await;
             assert_eq!(found.body["items"], json!([]), "{list} for {who}");
         }
@@ -263,7 +265,7 @@ async fn every_server_route(town: &Town) {
 /// What a route wants to be sent, as its owner could send it.
 pub(crate) fn body(method: &str, path: &str, message: MessageId) -> Option<Value> {
     match (method, path) {
-        ("PATCH", "/api/threads/{id}") => Some(json!({"title": "mine now", "headId": message})),
+        ("PATCH", "/api/threads/{id}") => Some(json!({"title": "mine now", "folder": "mine", "headId": message})),
         ("PATCH", "/api/runs/{id}") => Some(json!({"content": "mine now"})),
         ("POST", "/api/approvals/{id}") => Some(json!({"decision": "always"})),
         ("POST", "/api/questions/{id}") => Some(json!({"action": "accept"})),

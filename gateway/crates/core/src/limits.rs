@@ -133,6 +133,10 @@ limits! {
     TITLE_CHARS: usize = 200, characters;
     /// A title that the small model gives a thread.
     MODEL_TITLE_CHARS: usize = 60, characters;
+    /// The name of a folder of threads.
+    FOLDER_CHARS: usize = 60, characters;
+    /// Folders that are listed; threads in further ones are found by name.
+    FOLDERS: i64 = 200, items;
     /// Text of a conversation that the small model reads for a title.
     TITLE_BYTES: usize = 4 * 1024, bytes;
     /// Asking the small model for a title.

@@ -36,6 +36,8 @@ pub struct ThreadSummary {
     pub title: Option<String>,
     pub pinned: bool,
     pub archived: bool,
+    /// The name of the folder that it is in.
+    pub folder: Option<String>,
     /// In no list, and removed for good a while after what happened last in it.
     pub temporary: bool,
     pub deleted_at: Option<DateTime<Utc>>,
@@ -165,6 +167,8 @@ pub struct Filter<'a> {
     pub words: Option<Words<'a>>,
     pub archived: Option<bool>,
     pub pinned: Option<bool>,
+    /// `Some(None)`: those that are in no folder.
+    pub folder: Option<Option<&'a str>>,
     /// Those that were deleted so recently, instead of those that are there.
     pub deleted_within: Option<Duration>,
 }
@@ -180,7 +184,7 @@ pub async fn list(
     let (at, id) = before.map_or((None, None), |(at, id)| (Some(at), Some(id.as_uuid())));
     let rows = sqlx::query_as!(
         Row,
-        "select id, title, head_id, last_seq, pinned, archived, temporary, deleted_at, forked_from_thread, forked_from_message,
+        "select id, title, head_id, last_seq, pinned, archived, folder, temporary, deleted_at, forked_from_thread, forked_from_message,
                 total_input_tokens, total_output_tokens, created_at, updated_at
            from threads
           where user_id = $1 and profile = $2 and not hidden
@@ -190,6 +194,8 @@ pub async fn list(
             and case when $8::interval is null then deleted_at is null else deleted_at > app_now() - $8 end
             and ($9::text is null
                  or to_tsvector('simple'::regconfig, coalesce(title, '')) @@ search_words($9, $10))
+            and ($11::text is null or folder = $11)
+            and (not $12 or folder is null)
           order by updated_at desc, id desc
           limit $5",
         owner.user.as_str(),
@@ -202,10 +208,39 @@ pub async fn list(
         filter.deleted_within.map(interval) as _,
         filter.words.map(|words| words.text),
         filter.words.is_some_and(|words| words.last_is_prefix),
+        filter.folder.flatten(),
+        filter.folder == Some(None),
     )
     .fetch_all(tx.conn())
     .await?;
     Ok(rows.into_iter().map(Row::into_summary).collect())
+}
+
+/// A folder, and how many of its threads are listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folder {
+    pub name: String,
+    pub threads: i64,
+}
+
+/// The folders in which there are threads that are neither hidden, archived nor deleted, by name.
+pub async fn folders(tx: &mut Tx, limit: i64) -> Result<Vec<Folder>, StoreError> {
+    let owner = tx.owner().clone();
+    let folders = sqlx::query_as!(
+        Folder,
+        r#"select folder as "name!", count(*) as "threads!" from threads
+            where user_id = $1 and profile = $2 and folder is not null and not hidden and not archived
+              and deleted_at is null
+            group by folder
+            order by lower(folder), folder
+            limit $3"#,
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        limit,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(folders)
 }
 
 /// One thread; a deleted one is not found.
@@ -213,7 +248,7 @@ pub async fn load(tx: &mut Tx, id: ThreadId) -> Result<ThreadSummary, StoreError
     let owner = tx.owner().clone();
     sqlx::query_as!(
         Row,
-        "select id, title, head_id, last_seq, pinned, archived, temporary, deleted_at, forked_from_thread, forked_from_message,
+        "select id, title, head_id, last_seq, pinned, archived, folder, temporary, deleted_at, forked_from_thread, forked_from_message,
                 total_input_tokens, total_output_tokens, created_at, updated_at
            from threads where user_id = $1 and profile = $2 and id = $3 and deleted_at is null",
         owner.user.as_str(),
@@ -233,6 +268,8 @@ pub struct Change {
     pub title: Option<Option<String>>,
     pub pinned: Option<bool>,
     pub archived: Option<bool>,
+    /// `Some(None)` takes it out of its folder.
+    pub folder: Option<Option<String>>,
     pub head_id: Option<MessageId>,
     pub deleted: Option<bool>,
     /// A temporary thread is one like others from now on.
@@ -254,9 +291,10 @@ pub async fn change(tx: &mut Tx, id: ThreadId, change: &Change) -> Result<Thread
                 title_until = case when not $4 then title_until end,
                 pinned = coalesce($6, pinned), archived = coalesce($7, archived), head_id = coalesce($8, head_id),
                 deleted_at = case when $9::boolean is null then deleted_at when $9 then app_now() end,
-                hidden = hidden and not ($10 and temporary), temporary = temporary and not $10
+                hidden = hidden and not ($10 and temporary), temporary = temporary and not $10,
+                folder = case when $11 then $12 else folder end
           where user_id = $1 and profile = $2 and id = $3
-         returning id, title, head_id, last_seq, pinned, archived, temporary, deleted_at, forked_from_thread, forked_from_message,
+         returning id, title, head_id, last_seq, pinned, archived, folder, temporary, deleted_at, forked_from_thread, forked_from_message,
                    total_input_tokens, total_output_tokens, created_at, updated_at",
         owner.user.as_str(),
         owner.profile.as_str(),
@@ -268,6 +306,8 @@ pub async fn change(tx: &mut Tx, id: ThreadId, change: &Change) -> Result<Thread
         change.head_id.map(MessageId::as_uuid),
         change.deleted,
         change.kept,
+        change.folder.is_some(),
+        change.folder.clone().flatten(),
     )
     .fetch_optional(tx.conn())
     .await?
@@ -291,12 +331,13 @@ pub async fn is_restorable(tx: &mut Tx, id: ThreadId, undo: Duration) -> Result<
     .ok_or(StoreError::NotFound)
 }
 
-/// Says where a fork came from, and gives it the title of its origin if a person or the model gave that one.
+/// Says where a fork came from, and gives it its origin's folder, and its title if a person or the model gave that one.
 pub async fn mark_fork(tx: &mut Tx, id: ThreadId, from: ThreadId, message: MessageId) -> Result<(), StoreError> {
     let owner = tx.owner().clone();
     sqlx::query!(
         "update threads f
-            set forked_from_thread = $4, forked_from_message = $5, title = o.title, title_by = o.title_by
+            set forked_from_thread = $4, forked_from_message = $5, title = o.title, title_by = o.title_by,
+                folder = o.folder
            from threads o
           where f.user_id = $1 and f.profile = $2 and f.id = $3
             and o.user_id = $1 and o.profile = $2 and o.id = $4",
@@ -371,7 +412,7 @@ pub async fn name(tx: &mut Tx, id: ThreadId, title: &str) -> Result<Option<Threa
         "update threads set last_seq = last_seq + 1, title = $4, title_by = 'model', title_until = null
           where user_id = $1 and profile = $2 and id = $3
             and title is null and title_by is null and deleted_at is null
-         returning id, title, head_id, last_seq, pinned, archived, temporary, deleted_at, forked_from_thread, forked_from_message,
+         returning id, title, head_id, last_seq, pinned, archived, folder, temporary, deleted_at, forked_from_thread, forked_from_message,
                    total_input_tokens, total_output_tokens, created_at, updated_at",
         owner.user.as_str(),
         owner.profile.as_str(),
@@ -390,6 +431,7 @@ struct Row {
     last_seq: i64,
     pinned: bool,
     archived: bool,
+    folder: Option<String>,
     temporary: bool,
     deleted_at: Option<DateTime<Utc>>,
     forked_from_thread: Option<Uuid>,
@@ -408,6 +450,7 @@ impl Row {
             title: self.title,
             pinned: self.pinned,
             archived: self.archived,
+            folder: self.folder,
             temporary: self.temporary,
             deleted_at: self.deleted_at,
             forked_from: origin.map(|(thread, message)| (ThreadId::from_uuid(thread), MessageId::from_uuid(message))),

@@ -99,6 +99,9 @@ pub enum EventBody {
         head_id: Option<MessageId>,
         pinned: bool,
         archived: bool,
+        /// Absent in events from before there were folders.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        folder: Option<String>,
         deleted_at: Option<DateTime<Utc>>,
     },
     /// The thread began as a copy of a branch; announces copied messages.

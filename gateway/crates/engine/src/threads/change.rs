@@ -1,4 +1,4 @@
-//! Renaming, pinning, archiving, switching the branch, deleting and restoring. Each change is one numbered event that says
+//! Renaming, pinning, archiving, moving into folders, switching the branch, deleting and restoring. Each change is one numbered event that says
 //! all that is known of the thread then, so that a client may apply it twice or late.
 
 use adjutant_core::ids::{MessageId, ThreadId};
@@ -30,6 +30,8 @@ pub enum ThreadError {
     Busy,
     #[error("a title has at most {} characters", limits::TITLE_CHARS)]
     TitleTooLong,
+    #[error("the name of a folder has at most {} characters", limits::FOLDER_CHARS)]
+    FolderTooLong,
     #[error("the branch is longer than what can be copied")]
     BranchTooLong,
     #[error(transparent)]
@@ -52,7 +54,7 @@ pub(super) const NO_MESSAGE: &str = "message of the thread";
 const BUSY: &str = "run of the thread";
 
 impl Engine {
-    /// Changes title, pin, archive or head, or keeps a temporary thread. The head stays where it is while a run of the
+    /// Changes title, pin, archive, folder or head, or keeps a temporary thread. The head stays where it is while a run of the
     /// thread has not ended: the run would go on from another place than the person sees.
     pub async fn change_thread(
         &self,
@@ -62,6 +64,9 @@ impl Engine {
     ) -> Result<ThreadSummary, ThreadError> {
         if let Some(title) = change.title.take() {
             change.title = Some(title.map(accept_title).transpose()?.flatten());
+        }
+        if let Some(folder) = change.folder.take() {
+            change.folder = Some(folder.map(accept_folder).transpose()?.flatten());
         }
         if change == Change::default() {
             return Ok(self.store().scoped(owner, async |tx| threads::load(tx, thread).await).await?);
@@ -201,6 +206,7 @@ pub(crate) async fn tell(tx: &mut Tx, changed: &ThreadSummary) -> Result<Event, 
         head_id: changed.head_id,
         pinned: changed.pinned,
         archived: changed.archived,
+        folder: changed.folder.clone(),
         deleted_at: changed.deleted_at,
     };
     let seq = changed.last_seq;
@@ -210,14 +216,26 @@ pub(crate) async fn tell(tx: &mut Tx, changed: &ThreadSummary) -> Result<Event, 
 
 /// One line without control characters; nothing is no title.
 fn accept_title(title: String) -> Result<Option<String>, ThreadError> {
-    let title = without_nul(title);
-    let words: Vec<&str> =
-        title.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
-    let title = words.join(" ");
+    let title = one_line(title);
     if title.chars().count() > limits::TITLE_CHARS {
         return Err(ThreadError::TitleTooLong);
     }
     Ok(Some(title).filter(|title| !title.is_empty()))
+}
+
+/// One line without control characters; nothing is no folder.
+fn accept_folder(name: String) -> Result<Option<String>, ThreadError> {
+    let name = one_line(name);
+    if name.chars().count() > limits::FOLDER_CHARS {
+        return Err(ThreadError::FolderTooLong);
+    }
+    Ok(Some(name).filter(|name| !name.is_empty()))
+}
+
+fn one_line(text: String) -> String {
+    let text = without_nul(text);
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -231,5 +249,16 @@ mod tests {
         assert_eq!(accept(" \n\u{7} "), None);
         assert!(accept_title("x".repeat(limits::TITLE_CHARS)).is_ok());
         assert!(matches!(accept_title("x".repeat(limits::TITLE_CHARS + 1)), Err(ThreadError::TitleTooLong)));
+    }
+
+    #[test]
+    fn the_name_of_a_folder_is_one_line_and_bounded() {
+        let accept = |name: &str| accept_folder(name.to_owned()).ok().flatten();
+        assert_eq!(accept("  Trips\n to\u{85}\u{1b} Oslo/Bergen ").as_deref(), Some("Trips to Oslo/Bergen"));
+        assert_eq!(accept("\u{0}").as_deref(), Some("\u{fffd}"));
+        assert_eq!(accept(" \n\u{7} "), None);
+        assert_eq!(accept(&"ß".repeat(limits::FOLDER_CHARS)), Some("ß".repeat(limits::FOLDER_CHARS)));
+        let long = accept_folder("x".repeat(limits::FOLDER_CHARS + 1));
+        assert!(matches!(long, Err(ThreadError::FolderTooLong)));
     }
 }
