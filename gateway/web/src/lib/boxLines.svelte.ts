@@ -39,7 +39,7 @@ function chatLine(thread: Thread, group: Key): Line {
     id: `t-${thread.id}`,
     group,
     text: chatName(thread),
-    hint: thread.archived ? t('chats.archive') : '',
+    hint: thread.archived ? t('chats.archive') : (thread.folder ?? ''),
     act: () => router.go(`/chat/${thread.id}`),
   };
 }

@@ -2,7 +2,8 @@
 import { sentence } from './api';
 import { chatName } from './chatName';
 import { desk } from './desk.svelte';
-import { router } from './router.svelte';
+import { folderChoice } from './folderChoice.svelte';
+import { router, shelfAddress } from './router.svelte';
 import type { Thread } from './threads.svelte';
 import { toasts } from './toasts.svelte';
 import { t, type Key } from './words';
@@ -28,20 +29,21 @@ async function undo(threads: Thread[], deed: (thread: Thread) => Promise<void>) 
   if (left.length > 0) toasts.say(sentence(problem), { word: t('action.retry'), act: () => void undo(left, deed) });
 }
 
-function say(threads: Thread[], one: Key, many: Key, back: () => void) {
+function say(threads: Thread[], one: Key, many: Key, back: () => void, folder = '') {
   const [only] = threads;
   if (!only) return;
-  const text = threads.length === 1 ? t(one, { title: chatName(only) }) : t(many, { count: threads.length });
+  const text =
+    threads.length === 1 ? t(one, { title: chatName(only), folder }) : t(many, { count: threads.length, folder });
   toasts.say(text, { word: t('action.undo'), act: back });
 }
 
 /** Deletes them. Whoever looks at one of them is led to a new chat, and back if they take it back. */
 export async function remove(threads: Thread[]): Promise<Outcome> {
   const outcome = await each(threads, (thread) => desk.threads.delete(thread));
-  const { thread: openId, shelf } = router.chat;
+  const { thread: openId, shelf, folder } = router.chat;
   const open = outcome.done.find((thread) => thread.id === openId);
   const address = location.pathname;
-  if (open) router.go(shelf === 'archive' ? '/chat/archive' : '/chat', 'replace');
+  if (open) router.go(shelfAddress(shelf, folder), 'replace');
   const left = location.pathname;
   say(outcome.done, 'chats.deleted', 'chats.deletedMany', () => {
     void undo(outcome.done, (thread) => desk.threads.restore(thread)).then(() => {
@@ -57,6 +59,22 @@ export async function archive(threads: Thread[], archived: boolean): Promise<Out
   if (archived) say(outcome.done, 'chats.archived', 'chats.archivedMany', back);
   else say(outcome.done, 'chats.unarchived', 'chats.unarchivedMany', back);
   return outcome;
+}
+
+/** Puts them into the folder of this name, or with null into none. */
+export async function move(threads: Thread[], folder: string | null): Promise<Outcome> {
+  const outcome = await each(threads, ({ id }) => desk.threads.change(id, { folder }));
+  const back = () =>
+    void undo(outcome.done, ({ id, folder: before }) => desk.threads.change(id, { folder: before ?? null }));
+  if (folder === null) say(outcome.done, 'folders.tookOut', 'folders.tookOutMany', back);
+  else say(outcome.done, 'folders.moved', 'folders.movedMany', back, folder);
+  return outcome;
+}
+
+/** Asks for the folder first. */
+export async function moveSomewhere(threads: Thread[]): Promise<Outcome> {
+  const folder = await folderChoice.ask(threads);
+  return folder === undefined ? { done: [], left: [], problem: null } : move(threads, folder);
 }
 
 export async function restore(threads: Thread[]): Promise<Outcome> {

@@ -1,5 +1,5 @@
 // What can be said by `/` in the composer, in the command box, and by key.
-import { archive, remove, tell } from './chatDeeds';
+import { archive, move, moveSomewhere, remove, tell } from './chatDeeds';
 import type { Id } from './combos';
 import { desk } from './desk.svelte';
 import { print, save } from './exporting';
@@ -99,6 +99,15 @@ const all: Order[] = [
     word: 'order.archive',
     fits: isListed,
     act: to((thread) => archive([thread], !thread.archived)),
+  },
+  {
+    name: 'folder',
+    word: 'order.folder',
+    fits: ({ thread }) => thread !== null && !thread.temporary && !thread.archived,
+    takes: true,
+    act: ({ thread }, name) => {
+      if (thread) void tell(() => (name ? move([thread], name.slice(0, 60)) : moveSomewhere([thread])));
+    },
   },
   { name: 'delete', word: 'order.delete', fits: hasThread, act: to((thread) => remove([thread])) },
   { name: 'export', word: 'order.export', fits: hasThread, act: to((thread) => save(thread, 'markdown')) },

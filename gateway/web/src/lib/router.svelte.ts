@@ -2,7 +2,13 @@
 import { entry, leave } from './places';
 
 /** Lists of chats that have an address of their own. */
-export type Shelf = 'chats' | 'archive' | 'deleted';
+export type Shelf = 'chats' | 'archive' | 'deleted' | 'folder';
+
+/** Where a list of chats is; the chats in it are one step further. */
+export function shelfAddress(shelf: Shelf, folder: string): string {
+  if (shelf === 'folder') return `/chat/folder/${encodeURIComponent(folder)}`;
+  return shelf === 'chats' ? '/chat' : `/chat/${shelf}`;
+}
 
 class Router {
   path = $state(location.pathname);
@@ -31,12 +37,13 @@ class Router {
     return this.path.split('/').filter(Boolean).map(plain);
   }
 
-  /** Of a page of chats: the list that is shown beside, and the chat. */
-  get chat(): { shelf: Shelf; thread: string | null } {
-    const [page, first, second] = this.parts;
-    if (page !== 'chat' || first === 'search') return { shelf: 'chats', thread: null };
-    if (first === 'archive' || first === 'deleted') return { shelf: first, thread: second ?? null };
-    return { shelf: 'chats', thread: first ?? null };
+  /** Of a page of chats: the list that is shown beside, the name of its folder if it is one, and the chat. */
+  get chat(): { shelf: Shelf; folder: string; thread: string | null } {
+    const [page, first, second, third] = this.parts;
+    if (page !== 'chat' || first === 'search') return { shelf: 'chats', folder: '', thread: null };
+    if (first === 'archive' || first === 'deleted') return { shelf: first, folder: '', thread: second ?? null };
+    if (first === 'folder' && second) return { shelf: first, folder: second, thread: third ?? null };
+    return { shelf: 'chats', folder: '', thread: first ?? null };
   }
 
   go(to: string, how: 'push' | 'replace' = 'push') {

@@ -11,6 +11,7 @@ const PATIENCE = 20_000;
 interface Kind {
   archived?: string;
   deleted?: boolean;
+  folder?: string;
 }
 
 export class Shelf {
@@ -51,12 +52,14 @@ export class Shelf {
     try {
       const items: Thread[] = [];
       let next: string | null = null;
+      let goesOn = false;
       for (let page = 0; page < this.#pages && (page === 0 || next !== null); page += 1) {
         const read = await this.#page(next);
         items.push(...read.items);
         next = read.next ?? null;
+        goesOn ||= next !== null;
       }
-      if (next !== null && !this.#kind.archived && !this.#kind.deleted) items.push(...(await this.#pinned()));
+      if (goesOn && this.#isMain) items.push(...(await this.#pinned()));
       [this.items, this.next, this.failure] = [sorted(this.#asItIs(items)), next, null];
       this.isKept = false;
     } catch (error) {
@@ -93,6 +96,13 @@ export class Shelf {
     }
   }
 
+  /** Whether a chat that is not deleted belongs here. */
+  takes(thread: Thread): boolean {
+    const { archived, deleted, folder } = this.#kind;
+    const isHere = folder === undefined || folder === thread.folder;
+    return !deleted && isHere && thread.archived === (archived === 'true');
+  }
+
   find(id: string): Thread | undefined {
     return this.items.find((thread) => thread.id === id);
   }
@@ -114,8 +124,14 @@ export class Shelf {
     return [...this.#came.filter(newer).reverse(), ...read.filter(({ id }) => !this.#went.has(id))];
   }
 
+  get #isMain(): boolean {
+    return Object.keys(this.#kind).length === 0;
+  }
+
   #page(before: string | null) {
-    const query = { ...this.#kind, limit: PAGE, ...(before && { before }) };
+    // The newest of all chats are read first. Behind them the list goes on with those that it shows: in no folder.
+    const rest = before && { before, ...(this.#isMain && { folder: '' }) };
+    const query = { ...this.#kind, limit: PAGE, ...rest };
     return answer(api.GET('/api/threads', { params: { query }, signal: AbortSignal.timeout(PATIENCE) }));
   }
 
