@@ -46,6 +46,7 @@ journeys! {
     people_run_an_errand "errand",
     people_send_files "files",
     people_find "find",
+    people_file_chats "folders",
     people_use_keys "keys.find",
     people_look "look",
     people_have_bad_luck "luck",
