@@ -1,5 +1,5 @@
-//! Renaming, pinning, archiving, moving into folders, switching the branch, deleting and restoring. Each change is one numbered event that says
-//! all that is known of the thread then, so that a client may apply it twice or late.
+//! Renaming, pinning, archiving, moving into folders, switching the branch, deleting and restoring. Each change is one
+//! numbered event that says all that is known of the thread then, so that a client may apply it twice or late.
 
 use adjutant_core::ids::{MessageId, ThreadId};
 use adjutant_core::limits;
@@ -54,8 +54,8 @@ pub(super) const NO_MESSAGE: &str = "message of the thread";
 const BUSY: &str = "run of the thread";
 
 impl Engine {
-    /// Changes title, pin, archive, folder or head, or keeps a temporary thread. The head stays where it is while a run of the
-    /// thread has not ended: the run would go on from another place than the person sees.
+    /// Changes title, pin, archive, folder or head, or keeps a temporary thread. The head stays where it is while a run
+    /// of the thread has not ended: the run would go on from another place than the person sees.
     pub async fn change_thread(
         &self,
         owner: &Owner,
