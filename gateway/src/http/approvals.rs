@@ -3,6 +3,7 @@
 use adjutant_core::ids::{ApprovalId, RunId, ThreadId, ToolCallId};
 use adjutant_core::limits;
 use adjutant_core::message::without_nul;
+use adjutant_core::run::consent::Why;
 use adjutant_core::tool::Risk;
 use adjutant_store::approvals;
 use adjutant_store::approvals::{AskedApproval, Decision};
@@ -37,6 +38,10 @@ pub struct ApprovalItem {
     /// Exactly what the tool would get.
     pub arguments: Value,
     pub risk: Risk,
+    /// Why somebody is asked; absent for what was asked before this was kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub why: Option<Why>,
     /// `pending`, `approved`, `denied` or `withdrawn`.
     pub state: String,
     pub decision: Option<&'static str>,
@@ -122,6 +127,7 @@ impl From<AskedApproval> for ApprovalItem {
             tool: asked.tool,
             arguments: asked.arguments,
             risk: asked.risk,
+            why: asked.why,
             state: approval.state,
             decision: approval.decision.map(Decision::as_str),
             reason: approval.reason,

@@ -37,8 +37,11 @@ async fn an_approval_is_listed_and_decided_over_rest() {
     let house = House::new(effect).await;
     let mut client = house.owner().await;
     client.say(None, "a", "milk").await;
-    client.until(is_waiting).await;
+    let frames = client.until(is_waiting).await;
     let open = pending(&house.server, "approvals").await;
+    // Whoever reads the list knows as much as whoever heard it.
+    let heard = frames.iter().find(|frame| is_custom(frame, "approval.requested")).unwrap();
+    assert_eq!((&open[0]["why"], &heard["event"]["value"]["why"]), (&json!("foreign_text"), &json!("foreign_text")));
     let (asked, path) = (&open[0], format!("/api/approvals/{}", open[0]["id"].as_str().unwrap()));
     assert_eq!((&asked["name"], &asked["arguments"]), (&json!("effects__effect"), &json!({"key": "milk"})));
     assert_eq!((&asked["state"], &asked["risk"]), (&json!("pending"), &json!("effects")));

@@ -1,6 +1,7 @@
 //! Questions to a person whether a tool call may run.
 
 use adjutant_core::ids::{ApprovalId, RunId, ThreadId, ToolCallId};
+use adjutant_core::run::consent::Why;
 use adjutant_core::tool::Risk;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -58,6 +59,8 @@ pub struct AskedApproval {
     pub tool: Option<String>,
     pub arguments: Value,
     pub risk: Risk,
+    /// `None` for what was asked before this was kept.
+    pub why: Option<Why>,
     pub requested_at: DateTime<Utc>,
     pub decided_at: Option<DateTime<Utc>>,
 }
@@ -69,18 +72,21 @@ pub struct NewApproval {
     pub call: ToolCallId,
     /// What the tool was when the model called it.
     pub definition: Option<Definition>,
+    pub why: Why,
 }
 
 pub async fn insert(tx: &mut Tx, run: RunId, new: &NewApproval) -> Result<(), StoreError> {
     let owner = tx.owner().clone();
     sqlx::query!(
-        "insert into approvals (user_id, profile, id, run_id, tool_call_id, definition) values ($1, $2, $3, $4, $5, $6)",
+        "insert into approvals (user_id, profile, id, run_id, tool_call_id, definition, why)
+         values ($1, $2, $3, $4, $5, $6, $7)",
         owner.user.as_str(),
         owner.profile.as_str(),
         new.id.as_uuid(),
         run.as_uuid(),
         new.call.as_uuid(),
         new.definition.as_ref().map(<[u8; 32]>::as_slice),
+        new.why.as_str(),
     )
     .execute(tx.conn())
     .await?;
@@ -169,7 +175,7 @@ pub async fn page(
     let rows = sqlx::query_as!(
         AskedRow,
         "select a.id, a.run_id, a.tool_call_id, a.state, a.decision, a.reason, a.requested_at, a.decided_at,
-                r.thread_id, r.agent, c.name, c.server, c.tool, c.arguments, c.risk
+                r.thread_id, r.agent, c.name, c.server, c.tool, c.arguments, c.risk, a.why
            from approvals a
            join runs r on r.user_id = a.user_id and r.profile = a.profile and r.id = a.run_id
            join tool_calls c on c.user_id = a.user_id and c.profile = a.profile and c.id = a.tool_call_id
@@ -191,7 +197,7 @@ pub async fn load(tx: &mut Tx, id: ApprovalId) -> Result<AskedApproval, StoreErr
     let row = sqlx::query_as!(
         AskedRow,
         "select a.id, a.run_id, a.tool_call_id, a.state, a.decision, a.reason, a.requested_at, a.decided_at,
-                r.thread_id, r.agent, c.name, c.server, c.tool, c.arguments, c.risk
+                r.thread_id, r.agent, c.name, c.server, c.tool, c.arguments, c.risk, a.why
            from approvals a
            join runs r on r.user_id = a.user_id and r.profile = a.profile and r.id = a.run_id
            join tool_calls c on c.user_id = a.user_id and c.profile = a.profile and c.id = a.tool_call_id
@@ -244,6 +250,7 @@ struct AskedRow {
     tool: Option<String>,
     arguments: Value,
     risk: String,
+    why: Option<String>,
 }
 
 impl AskedRow {
@@ -258,6 +265,7 @@ impl AskedRow {
             tool: self.tool,
             arguments: self.arguments,
             risk: parse_risk(&self.risk),
+            why: self.why.as_deref().and_then(Why::parse),
             requested_at: self.requested_at,
             decided_at: self.decided_at,
         }

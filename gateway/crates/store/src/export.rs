@@ -207,7 +207,7 @@ pages! {
 
     approvals(after => after.first; row => by_id(row.id))
     r#"select id, json_build_object('type', 'approval', 'profile', profile, 'id', id, 'runId', run_id, 'toolCallId',
-              tool_call_id, 'state', state, 'decision', decision, 'reason', reason, 'requestedAt', requested_at,
+              tool_call_id, 'state', state, 'decision', decision, 'reason', reason, 'why', why, 'requestedAt', requested_at,
               'decidedAt', decided_at)::text as "line!"
          from approvals where user_id = $1 and profile = $2 and id > $4 order by id limit $3"#
 

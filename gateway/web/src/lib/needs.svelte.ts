@@ -57,9 +57,8 @@ export class Needs {
         answer(api.GET('/api/approvals', { params: { query } })),
         answer(api.GET('/api/questions', { params: { query } })),
       ]);
-      const whys = new Map(this.items.map((item) => [item.id, item.kind === 'approval' ? item.why : null]));
       const items: Waiting[] = [
-        ...approvals.items.map((item): Approval => approval(item, whys.get(item.id) ?? null)),
+        ...approvals.items.map(approval),
         ...questions.items.map((item) => question(item as Schemas['QuestionView'])),
       ];
       const read = new Set(items.map((item) => item.id));
@@ -121,7 +120,7 @@ export class Needs {
   }
 }
 
-function approval(item: Schemas['ApprovalItem'], why: string | null): Approval {
+function approval(item: Schemas['ApprovalItem']): Approval {
   const { id, threadId, runId, toolCallId, name, risk, arguments: given } = item;
   const [server, tool] = [item.server ?? null, item.tool ?? null];
   return {
@@ -135,7 +134,7 @@ function approval(item: Schemas['ApprovalItem'], why: string | null): Approval {
     tool,
     arguments: given,
     risk,
-    why,
+    why: item.why ?? null,
     since: item.requestedAt,
   };
 }

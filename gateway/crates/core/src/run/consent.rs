@@ -69,6 +69,22 @@ pub enum Why {
     Address,
 }
 
+impl Why {
+    /// As it is stored and told.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Destructive => "destructive",
+            Self::Policy => "policy",
+            Self::ForeignText => "foreign_text",
+            Self::Address => "address",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Destructive, Self::Policy, Self::ForeignText, Self::Address].into_iter().find(|why| why.as_str() == text)
+    }
+}
+
 /// `always` and `auto` are consent to a tool, not to whom it reaches: after foreign text neither covers an address that
 /// the user did not name.
 pub fn decide(facts: &Facts, read_foreign_text: bool) -> Verdict {

@@ -278,7 +278,7 @@ impl Driver {
             why: Some(why),
         };
         let definition = self.definitions.get(&call).copied();
-        batch.asked.push(NewApproval { id: approval_id, call, definition });
+        batch.asked.push(NewApproval { id: approval_id, call, definition, why });
         batch.event(body);
     }
 
