@@ -21,6 +21,7 @@ pub enum ClientFrame {
     Decide { approval: ApprovalId, decision: Decision, reason: Option<String> },
     Answer { question: QuestionId, answer: Answer },
     Resume { threads: Vec<(ThreadId, i64)> },
+    Ping,
 }
 
 type Read = fn(&Map<String, Value>) -> Result<ClientFrame, BadFrame>;
@@ -33,6 +34,7 @@ pub const FRAMES: &[(&str, Read)] = &[
     ("approval.decide", decide),
     ("question.answer", answer),
     ("resume", resume),
+    ("ping", |_| Ok(ClientFrame::Ping)),
 ];
 
 /// A message to be answered.
@@ -348,6 +350,7 @@ mod tests {
             json!({"type": "question.answer", "questionId": ID, "action": "accept", "values": {"a": 1}}),
             json!({"type": "question.answer", "questionId": ID, "action": "decline"}),
             json!({"type": "resume", "threads": {ID: 0}}),
+            json!({"type": "ping"}),
         ];
         let required = |frame: &Value| {
             let schema = serde_json::to_value(<forms::ClientFrame as utoipa::PartialSchema>::schema()).unwrap();

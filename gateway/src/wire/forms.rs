@@ -61,6 +61,9 @@ pub enum ClientFrame {
     /// What the client has of each thread: the events behind these numbers are sent
     #[serde(rename = "resume")]
     Resume { threads: HashMap<String, u64> },
+    /// Whether the server is still there: it answers with `pong`
+    #[serde(rename = "ping")]
+    Ping {},
 }
 
 /// Text, or parts of it and files.

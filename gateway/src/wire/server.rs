@@ -28,6 +28,8 @@ pub enum ServerFrame<'a> {
         #[schema(nullable = false)]
         client_message_id: Option<&'a str>,
     },
+    /// The answer to `ping`.
+    Pong {},
 }
 
 /// One AG-UI event and its place.

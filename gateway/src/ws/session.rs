@@ -16,6 +16,7 @@ use super::pieces::{Kind, Pieces};
 use super::replay::Replays;
 use super::requests::{Request, Requests};
 use crate::wire::client::{BadFrame, ClientFrame};
+use crate::wire::server::ServerFrame;
 
 pub(super) struct Session<S> {
     link: Link<S>,
@@ -139,6 +140,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let request = match parsed {
             Ok(ClientFrame::Resume { threads }) => {
                 self.replays.resume(&threads, &self.subscription, &mut self.carried, &mut self.out);
+                return Ok(());
+            }
+            Ok(ClientFrame::Ping) => {
+                self.out.push(ServerFrame::Pong {}.to_text());
                 return Ok(());
             }
             Ok(ClientFrame::Submit(submit)) => Request::Submit(submit),

@@ -312,7 +312,8 @@ async fn every_frame(town: &Town) {
         (question_answer(known.question), question_answer(QuestionId::new())),
         (resume(known.thread), resume(ThreadId::new())),
     ];
-    for (kind, _) in FRAMES {
+    // A ping names nothing.
+    for (kind, _) in FRAMES.iter().filter(|(kind, _)| *kind != "ping") {
         assert!(pairs.iter().any(|(foreign, _)| foreign["type"] == *kind), "the matrix does not cover {kind}");
     }
     for (who, key) in &town.strangers {

@@ -53,6 +53,7 @@ journeys! {
     people_see_all_pages "pages",
     people_use_the_app "pwa",
     people_change_settings "settings",
+    people_lose_the_line "socket",
     people_talk "talk",
     people_leave_no_trace "temporary",
     people_see_their_day "today",

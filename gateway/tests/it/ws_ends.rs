@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use adjutant_core::scope::Role;
 use adjutant_testkit::provider::{Piece, Reply};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::server::KEY;
@@ -74,4 +74,18 @@ async fn a_server_that_stops_says_so() {
     let stopping = tokio::spawn(house.server.stop());
     assert_eq!(client.close_code().await, 1001);
     stopping.await.unwrap();
+}
+
+#[tokio::test]
+async fn whoever_asks_whether_the_server_is_there_hears_it_also_while_a_request_goes_on() {
+    let gate = Arc::new(Semaphore::new(0));
+    let held = Arc::clone(&gate);
+    let house =
+        House::new(move |_| Reply::Stream(vec![Piece::Hold(Arc::clone(&held)), Piece::Text("hi".into())])).await;
+    let mut client = house.owner().await;
+    client.say(None, "a", "hello").await;
+    client.send(json!({"type": "ping"})).await;
+    client.until(|frame| frame["type"] == "pong").await;
+    gate.add_permits(1);
+    client.until(ends_run).await;
 }

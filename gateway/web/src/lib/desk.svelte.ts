@@ -149,9 +149,8 @@ class Desk implements Listener {
     await this.outbox?.add({ ...message, writtenAt: Date.now() });
   }
 
-  /** Stops a run, by whichever way is open. */
+  /** Stops a run. Not over the socket, which would not say that nobody heard it. */
   cancel(runId: string) {
-    if (this.#socket.send({ type: 'run.cancel', runId })) return;
     api.POST('/api/runs/{id}/cancel', { params: { path: { id: runId } } }).catch((error: unknown) => {
       toasts.say(sentence(error));
     });

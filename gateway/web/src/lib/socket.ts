@@ -9,6 +9,9 @@ export type Link = 'connecting' | 'open' | 'waiting' | 'closed';
 const PAUSES = [250, 500, 1_000, 2_000, 5_000, 10_000];
 /** Milliseconds out of sight after which a connection is not trusted. */
 const SLEEP = 30_000;
+/** Milliseconds without a word, after which it is asked whether anybody is there, and how long the answer may take. */
+const SILENCE = 20_000;
+const PATIENCE = 8_000;
 const NOT_AGAIN = new Set([1002, 4001, 4002, 4009]);
 
 export interface Listener {
@@ -25,6 +28,7 @@ export class Socket {
   #socket: WebSocket | null = null;
   #failures = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #silence: ReturnType<typeof setTimeout> | undefined;
   #ended = true;
   #hiddenAt: number | null = null;
   /** Attempts are told apart, so that one that comes late changes nothing. */
@@ -85,6 +89,7 @@ export class Socket {
 
   #drop() {
     clearTimeout(this.#timer);
+    clearTimeout(this.#silence);
     this.#attempt += 1;
     this.#socket?.close();
     this.#socket = null;
@@ -107,13 +112,16 @@ export class Socket {
     this.#socket = socket;
     socket.onopen = () => {
       this.#failures = 0;
+      this.#heard();
       const threads = this.#listener.known();
       if (Object.keys(threads).length > 0) this.send({ type: 'resume', threads });
       this.#listener.link('open');
       this.#listener.opened();
     };
     socket.onmessage = ({ data }) => {
-      if (socket === this.#socket) this.#listener.frame(JSON.parse(String(data)) as ServerFrame);
+      if (socket !== this.#socket) return;
+      this.#heard();
+      this.#listener.frame(JSON.parse(String(data)) as ServerFrame);
     };
     socket.onclose = ({ code }) => {
       if (socket !== this.#socket) return;
@@ -124,6 +132,17 @@ export class Socket {
       }
       this.#again();
     };
+  }
+
+  /** A way that is gone may stay open for minutes: after a silence there must be an answer. */
+  #heard() {
+    clearTimeout(this.#silence);
+    this.#silence = setTimeout(() => {
+      // Nobody looks; whoever comes back after a while connects anew.
+      if (document.visibilityState === 'hidden') return this.#heard();
+      this.send({ type: 'ping' });
+      this.#silence = setTimeout(() => this.renew(), PATIENCE);
+    }, SILENCE);
   }
 
   #again() {
