@@ -499,16 +499,20 @@ describe.each(sizes)('on a %s', (size) => {
     const other = await visit(browser, { size });
     await page.goto('/chat/new');
     await play(page, [look], [{ call: 'effects__effect', args: { key: 'patient' } }], ['It was worth it.']);
-    await slip(page).waitFor();
+    // Why it is asked, wherever it is asked.
+    const why = (where: Page) => slip(where).getByText('This run has read text that you did not write.').waitFor();
+    await why(page);
     await threadOf(page);
     await page.reload();
-    await slip(page).waitFor();
+    await why(page);
     await control('stop');
     await page.getByText(/^Offline\./).waitFor();
     await control('start');
     await page.getByText(/^Offline\./).waitFor({ state: 'detached' });
+    await other.page.goto('/needs-you');
+    await why(other.page);
     await other.page.goto(page.url());
-    await slip(other.page).waitFor();
+    await why(other.page);
     await slip(page).getByText('patient', { exact: true }).waitFor();
     await slip(other.page).getByRole('button', { name: 'Allow once' }).click();
     await answered(page, 'It was worth it.');
