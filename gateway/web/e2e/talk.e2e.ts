@@ -276,7 +276,13 @@ describe.each(sizes)('on a %s', (size) => {
     await page.getByRole('radio', { name: 'Now' }).check();
     await composer(page).fill('echo joined');
     await act(page, 'Steer this answer').click();
-    await queued.filter({ hasText: 'joined' }).getByText('Joins this answer at its next step').waitFor();
+    const joined = queued.filter({ hasText: 'joined' });
+    await joined.getByText('Joins this answer at its next step').waitFor();
+    // Taken back and given back, it still joins.
+    await joined.getByRole('button', { name: 'Remove' }).click();
+    await joined.waitFor({ state: 'detached' });
+    await act(page, 'Undo').last().click();
+    await joined.getByText('Joins this answer at its next step').waitFor();
     await control('release');
     await answered(page, 'echo two');
     expect(await queued.count()).toBe(0);
