@@ -184,6 +184,10 @@ class Desk implements Listener {
     return Object.fromEntries(last);
   }
 
+  sure(): Promise<void> {
+    return session.sure();
+  }
+
   opened() {
     this.outbox?.opened();
     for (const conversation of this.conversations.values()) this.reread(conversation);

@@ -7,6 +7,7 @@ export type Phase = 'unknown' | 'signed-out' | 'signed-in';
 
 const LAST = 'adjutant.who';
 const PROFILE = 'adjutant.profile';
+const PERSONAL = 'personal';
 /** Milliseconds without an answer, after which it is whoever it was last. */
 const LATE = 2_500;
 
@@ -18,7 +19,12 @@ class Session {
   /** The session ended while the page was open: what is written stays where it is. */
   expired = $state(false);
 
+  /** Why it cannot be said who is here, where that is no answer to the key. */
+  failure = $state.raw<unknown>(null);
+
   #tabs = new BroadcastChannel('adjutant.session');
+  /** The server said who is here: until then it is whoever it was last. */
+  #isSure = false;
 
   constructor() {
     whenUnauthorized(() => {
@@ -30,7 +36,7 @@ class Session {
   }
 
   get profile(): string {
-    return this.who?.profile ?? 'personal';
+    return this.who?.profile ?? PERSONAL;
   }
 
   /** What belongs to this person and profile in what the browser keeps. */
@@ -45,33 +51,44 @@ class Session {
 
   /** Asks who is signed in. Without a network it is who was last, so that the page can be read. */
   async begin() {
-    // A tab stays with its profile, whatever another one does; a new tab takes the one that was chosen last.
-    const profile = sessionStorage.getItem(PROFILE) ?? localStorage.getItem(PROFILE);
-    if (profile) sessionStorage.setItem(PROFILE, profile);
+    const profile = chosen();
     useProfile(profile);
     // Signed out in another tab: this one shows nothing of the person any more.
     this.#tabs.onmessage = () => location.replace('/');
-    const last = localStorage.getItem(LAST);
+    const last = lastHere();
     const asLast = () => {
-      if (!last || this.phase !== 'unknown') return;
-      this.who = JSON.parse(last) as Who;
-      this.phase = 'signed-in';
+      if (this.phase !== 'unknown') return;
+      // Of all tabs it is the same person; the profile is this tab's own.
+      if (last && !this.who) this.#take({ ...last, profile: last.anyProfile ? (profile ?? PERSONAL) : last.profile });
+      if (this.who) this.phase = 'signed-in';
     };
     // A network that only seems to be one must not leave the page empty.
     const late = setTimeout(asLast, LATE);
     try {
       await this.#read();
     } catch (error) {
-      if (error instanceof Problem && (error.code === 'offline' || error.status >= 500) && last) {
-        asLast();
-      } else if (error instanceof Problem && error.status === 404) {
-        await this.#without(error);
-      } else {
-        this.phase = 'signed-out';
-      }
+      const isAway = error instanceof Problem && (error.code === 'offline' || error.status >= 500);
+      if (isAway && (last || this.who)) return asLast();
+      if (!(error instanceof Problem && error.status === 401)) this.failure = error;
+      this.phase = 'signed-out';
     } finally {
       clearTimeout(late);
     }
+  }
+
+  /** Before anything goes out in their name: whether it is who this page takes them for. If not, it begins anew. */
+  async sure() {
+    const last = lastHere();
+    if (this.#isSure && last && this.#isFor(last)) return;
+    // Not by the session: where that is over, the browser is told to drop what it keeps, and what was written is lost.
+    const me = await answer(api.GET('/api/me')).catch((error: unknown) => {
+      if (!isClosed(error)) throw error;
+      forgetProfile();
+      return anew();
+    });
+    if (me.user !== this.who?.user) return anew('/');
+    if (me.profile !== this.profile) return anew();
+    this.#isSure = true;
   }
 
   async signIn(key: string) {
@@ -117,25 +134,62 @@ class Session {
   }
 
   async #read() {
-    const was = this.phase === 'signed-in' ? this.scope : null;
     // Then all is asked at once.
     const early = this.wasHere ? this.refresh() : null;
     early?.catch(() => {});
-    this.who = await answer(api.GET('/api/session'));
-    localStorage.setItem(LAST, JSON.stringify(this.who));
-    // It was taken for who was last here, and is somebody else.
-    if (was !== null && was !== this.scope) return location.reload();
-    await (early ?? this.refresh());
+    await this.#ask();
+    await (early?.catch(() => this.refresh()) ?? this.refresh());
     this.phase = 'signed-in';
   }
 
-  /** The profile that was chosen here is gone. */
-  async #without(error: Problem) {
-    if (!sessionStorage.getItem(PROFILE)) throw error;
-    forgetProfile();
-    useProfile(null);
-    await this.#read();
+  async #ask() {
+    const who = await answer(api.GET('/api/session')).catch((error: unknown) => {
+      if (!isClosed(error) || !chosen()) throw error;
+      forgetProfile();
+      useProfile(null);
+      return answer(api.GET('/api/session'));
+    });
+    localStorage.setItem(LAST, JSON.stringify(who));
+    // It was taken for who was last here, and is somebody else.
+    if (this.who && this.who.user !== who.user) return anew('/');
+    if (this.who && this.profile !== who.profile) return anew();
+    this.#take(who);
+    this.#isSure = true;
   }
+
+  /** From here on, what is asked for and kept is theirs. A tab stays with its profile, whatever another one does. */
+  #take(who: Who) {
+    this.who = who;
+    sessionStorage.setItem(PROFILE, who.profile);
+    useProfile(who.profile);
+  }
+
+  /** A session of these may do what this page shows. */
+  #isFor({ user, anyProfile, profile }: Who): boolean {
+    return user === this.who?.user && (anyProfile || profile === this.profile);
+  }
+}
+
+/** The profile that was chosen here is gone, or not for this key. */
+function isClosed(error: unknown): boolean {
+  return error instanceof Problem && (error.status === 404 || error.status === 403);
+}
+
+/** Nothing that a page has in memory is for somebody else, or another profile. Whoever waits for it waits for ever. */
+function anew(address?: string): Promise<never> {
+  if (address) location.replace(address);
+  else location.reload();
+  return new Promise(() => {});
+}
+
+/** Who was signed in last, in whichever tab. */
+function lastHere(): Who | null {
+  return JSON.parse(localStorage.getItem(LAST) ?? 'null') as Who | null;
+}
+
+/** The profile of this tab; a new one takes the profile that was chosen last. */
+function chosen(): string | null {
+  return sessionStorage.getItem(PROFILE) ?? localStorage.getItem(PROFILE);
 }
 
 /** What a profile is called. */

@@ -17,6 +17,8 @@ const NOT_AGAIN = new Set([1002, 4001, 4002, 4009]);
 export interface Listener {
   /** Per thread the last number that is known. */
   known(): Record<string, number>;
+  /** Returns when it is sure for whom a connection is. */
+  sure(): Promise<void>;
   frame(frame: ServerFrame): void;
   /** The socket is open and what was known is asked for. */
   opened(): void;
@@ -101,6 +103,8 @@ export class Socket {
     this.#listener.link('connecting');
     let ticket: string;
     try {
+      await this.#listener.sure();
+      if (attempt !== this.#attempt || this.#ended) return;
       ticket = (await answer(api.POST('/api/ticket'))).ticket;
     } catch (error) {
       if (attempt !== this.#attempt || this.#ended) return;
