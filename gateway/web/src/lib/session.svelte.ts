@@ -91,11 +91,18 @@ class Session {
     this.#isSure = true;
   }
 
+  /** Whoever was here comes back to where they were. What the page has in memory is for nobody else: it begins anew. */
   async signIn(key: string) {
+    const before = this.who ?? lastHere();
     useProfile(null);
-    forgetProfile();
-    await answer(api.POST('/api/session', { headers: { 'X-API-Key': key }, body: { label: label() } }));
-    this.expired = false;
+    const who = await answer(api.POST('/api/session', { headers: { 'X-API-Key': key }, body: { label: label() } }));
+    const isBack = before?.user === who.user;
+    // A key for one profile is for no other.
+    if (!isBack || !who.anyProfile) forgetProfile();
+    localStorage.setItem(LAST, JSON.stringify(who));
+    if (before && !isBack) return anew('/');
+    if (this.who) return anew();
+    useProfile(chosen());
     await this.#read();
   }
 
