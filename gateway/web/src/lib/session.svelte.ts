@@ -53,8 +53,7 @@ class Session {
   async begin() {
     const profile = chosen();
     useProfile(profile);
-    // Signed out in another tab: this one shows nothing of the person any more.
-    this.#tabs.onmessage = () => location.replace('/');
+    this.#tabs.onmessage = ({ data }: MessageEvent<Who | 'out'>) => this.#heed(data);
     const last = lastHere();
     const asLast = () => {
       if (this.phase !== 'unknown') return;
@@ -100,6 +99,7 @@ class Session {
     // A key for one profile is for no other.
     if (!isBack || !who.anyProfile) forgetProfile();
     localStorage.setItem(LAST, JSON.stringify(who));
+    this.#tabs.postMessage(who);
     if (before && !isBack) return anew('/');
     if (this.who) return anew();
     useProfile(chosen());
@@ -162,6 +162,15 @@ class Session {
     if (this.who && this.profile !== who.profile) return anew();
     this.#take(who);
     this.#isSure = true;
+  }
+
+  /** Somebody signed in or out in another tab: of anybody else this one shows nothing any more. */
+  #heed(who: Who | 'out') {
+    if (who === 'out') return location.replace('/');
+    if (this.phase === 'signed-in' && this.#isFor(who)) return;
+    const isOther = this.who !== null && this.who.user !== who.user;
+    if (isOther) sessionStorage.removeItem(PROFILE);
+    void anew(isOther ? '/' : undefined);
   }
 
   /** From here on, what is asked for and kept is theirs. A tab stays with its profile, whatever another one does. */
