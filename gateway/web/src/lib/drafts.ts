@@ -12,8 +12,6 @@ export interface Draft {
   files: Attached[];
   /** Names of files that were on their way. */
   lost?: string[];
-  /** It was sent under this id, and is here only until the outbox has it. */
-  sentAs?: string;
 }
 
 /** A message that was said before, as somebody is rewriting it. */
@@ -75,7 +73,7 @@ const keysOf = (prefix: string) => Object.keys(localStorage).filter((name) => na
 /** What is written for one chat goes on for another. */
 export function moveDraft(from: string, to: string) {
   const draft = draftOf<Draft>(from);
-  if (draft && !draft.sentAs) keepDraft(to, draft);
+  if (draft) keepDraft(to, draft);
   forgetDraft(from);
 }
 
@@ -97,10 +95,7 @@ export async function adoptNew(): Promise<Draft | undefined> {
 /** Hears what other tabs make of a draft: null when it was sent or emptied. */
 export function heedDraft(name: string, heard: (draft: Draft | null) => void): () => void {
   const listen = (event: StorageEvent) => {
-    if (event.key !== key(name)) return;
-    const draft = JSON.parse(event.newValue ?? 'null') as Draft | null;
-    // What is on its way out is not over: its end is heard, too.
-    if (!draft?.sentAs) heard(draft);
+    if (event.key === key(name)) heard(JSON.parse(event.newValue ?? 'null') as Draft | null);
   };
   addEventListener('storage', listen);
   return () => removeEventListener('storage', listen);

@@ -41,6 +41,8 @@ const PASSING = new Set(['database_unavailable', 'conflict', 'internal']);
 const AGAIN_AFTER = 2_000;
 /** Milliseconds for an answer; without one the connection is as good as gone. */
 const ANSWERED_WITHIN = 10_000;
+/** Where a message stands until the store has it, in the local storage: its writes are done when they return. */
+const LEAVING = 'adjutant.leaving/';
 
 export class Outbox {
   waiting = $state<Waiting[]>([]);
@@ -73,27 +75,33 @@ export class Outbox {
     this.loaded = this.load();
   }
 
-  has(id: string): boolean {
-    return this.#gone.has(id) || this.waiting.some((message) => message.clientMessageId === id);
-  }
-
   /** Reads what is kept: of earlier visits, and of other tabs that may be gone. */
   async load() {
     const kept = await allKept<Waiting>('outbox', `${this.#scope}/`).catch(() => []);
     const known = new Set(this.waiting.map((message) => message.clientMessageId));
-    const others = kept.filter(({ clientMessageId: id }) => !known.has(id) && !this.#gone.has(id));
+    const all = new Map([...this.#leaving(), ...kept].map((message) => [message.clientMessageId, message]));
+    const others = [...all.values()].filter(({ clientMessageId: id }) => !known.has(id) && !this.#gone.has(id));
     const waiting = [...others.map((message) => ({ ...message, isKept: true })), ...this.waiting];
     this.waiting = waiting.sort((one, other) => one.writtenAt - other.writtenAt);
     this.flush();
   }
 
-  /** Takes a message over; returns when it is kept. */
+  /** Takes a message over: at once it is safe here, also where the page goes away. Returns when the store has it. */
   async add(message: Waiting) {
+    const key = this.#key(message.clientMessageId);
+    try {
+      localStorage.setItem(LEAVING + key, JSON.stringify(message));
+    } catch {
+      // No room: it is on the page, until the store has it.
+    }
     const length = this.waiting.push(message);
     const added = this.waiting[length - 1];
     this.flush();
-    await keep('outbox', this.#key(message.clientMessageId), message).then(
-      () => added && (added.isKept = true),
+    await keep('outbox', key, message).then(
+      () => {
+        if (added) added.isKept = true;
+        localStorage.removeItem(LEAVING + key);
+      },
       () => {},
     );
   }
@@ -101,7 +109,14 @@ export class Outbox {
   remove(id: string, begun?: Begun) {
     this.#drop(id);
     this.#others.postMessage({ id, ...(begun && { begun }) } satisfies Gone);
+    localStorage.removeItem(LEAVING + this.#key(id));
     void forget('outbox', this.#key(id)).catch(() => {});
+  }
+
+  /** What the store did not have when its page went away. */
+  #leaving(): Waiting[] {
+    const names = Object.keys(localStorage).filter((name) => name.startsWith(LEAVING + this.#key('')));
+    return names.map((name) => JSON.parse(localStorage.getItem(name) ?? '') as Waiting);
   }
 
   #drop(id: string) {
