@@ -1,6 +1,8 @@
 // What somebody began to write: it survives a reload, a new version and a session that ran out. In the local storage,
 // because its writes are done when they return: a database's are not, when the page goes away behind them.
-// Tabs that show the same chat show the same draft. A new chat belongs to its tab; when that is gone, to the next one.
+// Tabs that show the same chat show the same draft. What is written for a chat without a name belongs to its tab; when
+// that is gone, to the next one.
+import { FRESH } from './fresh';
 import { newId } from './ids';
 import { DRAFTS } from './keep';
 import type { Attached } from './message.svelte';
@@ -21,14 +23,23 @@ export interface Rewriting extends Draft {
   at: number;
 }
 
-const NEW = 'new';
+/** What is written for a chat that has no name yet. */
+export const NEW = 'new';
 const TAB = 'adjutant.tab';
 const tab = sessionStorage.getItem(TAB) ?? newId();
 sessionStorage.setItem(TAB, tab);
-// Held for as long as the tab lives, so that others see whose draft is nobody's.
-void navigator.locks?.request(`${TAB}/${tab}`, () => new Promise(() => {}));
+hold(tab);
 
-const key = (name: string) => `${DRAFTS}${session.scope}/${name === NEW ? `${NEW}:${tab}` : name}`;
+/** Others see whose draft is nobody's: one of a tab that is gone, or of a chat that began nowhere and is not open. */
+function hold(owner: string): () => void {
+  let leave = () => {};
+  const left = new Promise<void>((resolve) => (leave = resolve));
+  void navigator.locks?.request(`${TAB}/${owner}`, { mode: 'shared' }, () => left);
+  return leave;
+}
+
+const named = (name: string) => (name === NEW ? `${FRESH}${tab}` : name);
+const key = (name: string) => `${DRAFTS}${session.scope}/${named(name)}`;
 
 export function draftOf<T>(name: string): T | undefined {
   const kept = localStorage.getItem(key(name));
@@ -77,16 +88,17 @@ export function moveDraft(from: string, to: string) {
   forgetDraft(from);
 }
 
-/** Takes over what was begun as a new chat in a tab that is gone. */
-export async function adoptNew(): Promise<Draft | undefined> {
-  const prefix = `${DRAFTS}${session.scope}/${NEW}:`;
-  const others = Object.keys(localStorage).filter((name) => name.startsWith(prefix) && name !== key(NEW));
+/** Takes over what was begun as a new chat in a tab that is gone. What waits to be sent in its chat is no such thing. */
+export async function adoptNew(waits: (name: string) => boolean): Promise<Draft | undefined> {
+  const prefix = `${DRAFTS}${session.scope}/`;
+  const others = keysOf(prefix + FRESH).filter((name) => name !== key(NEW) && !waits(name.slice(prefix.length)));
   if (others.length === 0) return undefined;
   const held = (await navigator.locks?.query())?.held ?? [];
   const living = new Set(held.map(({ name }) => name));
-  const left = others.find((name) => !living.has(`${TAB}/${name.slice(prefix.length)}`));
+  const left = others.find((name) => !living.has(`${TAB}/${name.slice((prefix + FRESH).length)}`));
   const draft = left && localStorage.getItem(left);
-  if (!draft) return undefined;
+  // Meanwhile something else may have been begun.
+  if (!draft || draftOf(NEW)) return undefined;
   localStorage.setItem(key(NEW), draft);
   localStorage.removeItem(left);
   return draftOf<Draft>(NEW);
@@ -98,5 +110,9 @@ export function heedDraft(name: string, heard: (draft: Draft | null) => void): (
     if (event.key === key(name)) heard(JSON.parse(event.newValue ?? 'null') as Draft | null);
   };
   addEventListener('storage', listen);
-  return () => removeEventListener('storage', listen);
+  const leave = name.startsWith(FRESH) ? hold(name.slice(FRESH.length)) : () => {};
+  return () => {
+    removeEventListener('storage', listen);
+    leave();
+  };
 }

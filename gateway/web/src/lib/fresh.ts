@@ -1,6 +1,7 @@
 // Chats that the server does not know yet: each has a name of ours until its first message has an ack.
 import { newId } from './ids';
-const FRESH = 'new:';
+/** With what such a name begins. */
+export const FRESH = 'new:';
 const BEGUN = 'adjutant.begun';
 
 export function freshName(): string {

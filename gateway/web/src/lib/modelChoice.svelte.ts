@@ -3,37 +3,32 @@ import { SvelteMap } from 'svelte/reactivity';
 import { session } from './session.svelte';
 
 const KEPT = 'adjutant.model/';
-/** The chat that is not begun yet. */
-const NEW = 'new';
-
 const key = (thread: string) => `${KEPT}${session.scope}/${thread}`;
 
 class ModelChoice {
   #of = new SvelteMap<string, string>();
 
   /** Empty where none was picked. */
-  of(thread: string | null): string {
-    const name = thread ?? NEW;
-    return this.#of.get(name) ?? localStorage.getItem(key(name)) ?? '';
+  of(thread: string): string {
+    return this.#of.get(thread) ?? localStorage.getItem(key(thread)) ?? '';
   }
 
-  set(thread: string | null, model: string) {
-    const name = thread ?? NEW;
-    this.#of.set(name, model);
-    if (model === '') return localStorage.removeItem(key(name));
+  set(thread: string, model: string) {
+    this.#of.set(thread, model);
+    if (model === '') return localStorage.removeItem(key(thread));
     try {
-      localStorage.setItem(key(name), model);
+      localStorage.setItem(key(thread), model);
     } catch {
       // No room: it holds while the page is open.
     }
   }
 
-  /** What was picked for the new chat is that chat's. */
-  begun(thread: string) {
-    const model = this.of(null);
+  /** What was picked under one name goes on under another. */
+  move(from: string, to: string) {
+    const model = this.of(from);
     if (model === '') return;
-    this.set(thread, model);
-    this.set(null, '');
+    this.set(to, model);
+    this.set(from, '');
   }
 }
 
