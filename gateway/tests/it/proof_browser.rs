@@ -41,6 +41,7 @@ macro_rules! journeys {
 }
 
 journeys! {
+    people_stay_apart "apart",
     people_begin "begin",
     people_chat "chat",
     people_run_an_errand "errand",
