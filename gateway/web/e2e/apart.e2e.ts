@@ -242,6 +242,15 @@ describe.each(sizes)('on a %s', (size) => {
     await expect.poll(() => composer(page).inputValue()).toBe('words of the second');
     await page.locator('.composer .files', { hasText: 'second.txt' }).waitFor();
     expect(await page.getByRole('button', { name: /^Model:/ }).textContent()).toContain('second');
+    // What is written for either is no further chat's.
+    const other = await context.newPage();
+    (await wire(other)).isCut = true;
+    await other.goto('/chat/new');
+    await other.locator(`.threads a[href="${first}"]`).waitFor({ state: 'attached' });
+    await composer(other).waitFor();
+    await other.evaluate(() => navigator.locks.query());
+    expect(await composer(other).inputValue()).toBe('');
+    await other.close();
     await mend(page, line);
     await expect.poll(() => saidIn(rest), { timeout: PATIENCE }).toEqual(['echo the first chat']);
     await expect.poll(() => page.locator(`.threads a[href="${first}"]`).count()).toBe(0);
