@@ -15,19 +15,20 @@ export function budget(): Plugin {
     apply: 'build',
     generateBundle(_, bundle) {
       const weigh = (name: string) => {
-        const file = bundle[name];
-        return file ? gzipSync(file.type === 'chunk' ? file.code : file.source).length / 1000 : 0;
+        const file = bundle[name] ?? this.error(`${name} is not there to be weighed`);
+        return gzipSync(file.type === 'chunk' ? file.code : file.source).length / 1000;
       };
       const chunks = Object.values(bundle).filter((file) => file.type === 'chunk');
       const first = new Set<string>();
-      const load = (chunk: Rollup.OutputChunk | undefined) => {
-        if (!chunk || first.has(chunk.fileName)) return;
+      const load = (what: string, is: (chunk: Rollup.OutputChunk) => boolean) => {
+        const chunk = chunks.find(is) ?? this.error(`${what} is not there to be weighed`);
+        if (first.has(chunk.fileName)) return;
         first.add(chunk.fileName);
         for (const css of chunk.viteMetadata?.importedCss ?? []) first.add(css);
-        for (const name of chunk.imports) load(chunks.find((other) => other.fileName === name));
+        for (const name of chunk.imports) load(name, ({ fileName }) => fileName === name);
       };
-      load(chunks.find((chunk) => chunk.isEntry));
-      load(chunks.find((chunk) => chunk.name === FIRST_PAGE));
+      load('the entry', ({ isEntry }) => isEntry);
+      load(FIRST_PAGE, ({ name }) => name === FIRST_PAGE);
       const total = [...first].reduce((sum, name) => sum + weigh(name), 0);
       this.info(`first load ${total.toFixed(1)} kB of ${FIRST_LOAD}, gzip`);
       if (total > FIRST_LOAD) this.error(`the first load is ${total.toFixed(1)} kB, more than ${FIRST_LOAD}`);

@@ -1,5 +1,5 @@
-// Builds src/worker.ts to /sw.js, with the list of the files that the shell needs offline and a version made of them.
-// Pages that are loaded later join the cache when they are first used.
+// Builds src/worker.ts to /sw.js, with the list of all scripts, styles and fonts, those of pages that are loaded later
+// too, which it keeps for offline from the start, and a version made of them.
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
