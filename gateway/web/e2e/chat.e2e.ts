@@ -1,5 +1,5 @@
 // Talking: what UI.md lists as 1 to 11, 16 to 18, 20 to 23 and 33 to 36.
-import type { Browser } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   answered,
@@ -26,22 +26,64 @@ afterAll(async () => {
 
 const sizes = Object.keys(SIZES) as Size[];
 
+/** Milliseconds within which an answer is seen to be stopped. Some sixty are usual, on a busy machine. */
+const AT_ONCE = 1_000;
+
+/** Watches every state of the first answer: how many there were, and the texts of those in which syntax was to be seen. */
+async function watchSyntax(page: Page): Promise<() => Promise<{ raw: string[]; states: number }>> {
+  await page.evaluate(() => {
+    const raw: string[] = [];
+    const all = new Set<string>();
+    const inline = /\*\*|~~|`|\]\(|!?\[|\|\s*-{3}/;
+    const atStart = /^\s*(?:[-+*>#|]+|\d+[.)])(?:\s|$)/m;
+    new MutationObserver(() => {
+      const md = document.querySelector('.md');
+      if (!md) return;
+      all.add(md.innerHTML);
+      const walk = document.createTreeWalker(md, NodeFilter.SHOW_TEXT);
+      for (let text = walk.nextNode(); text; text = walk.nextNode()) {
+        const shown = text.nodeValue ?? '';
+        const isCode = text.parentElement?.closest('pre, code');
+        if (isCode ? shown.includes('`') : inline.test(shown) || atStart.test(shown)) raw.push(shown);
+      }
+    }).observe(document.body, { childList: true, subtree: true, characterData: true });
+    Object.assign(globalThis, { watched: () => ({ raw, states: all.size }) });
+  });
+  type Watched = { watched: () => { raw: string[]; states: number } };
+  return () => page.evaluate(() => (globalThis as unknown as Watched).watched());
+}
+
+/** Milliseconds from that event until so many answers are seen to be stopped, by the page's own clock. */
+async function watchStop(page: Page, means: string, count: number): Promise<() => Promise<number>> {
+  await page.evaluate(
+    ([means, count]) => {
+      const stopped = new Promise<number>((resolve) => {
+        addEventListener(means, ({ timeStamp: begun }) => Object.assign(globalThis, { begun }), {
+          capture: true,
+          once: true,
+        });
+        const watch = new MutationObserver(() => {
+          if ((document.querySelector('.log')?.textContent.split('Stopped.').length ?? 0) <= count) return;
+          watch.disconnect();
+          requestAnimationFrame((now) => resolve(now - (globalThis as unknown as { begun: number }).begun));
+        });
+        watch.observe(document.body, { childList: true, subtree: true, characterData: true });
+      });
+      Object.assign(globalThis, { stopped });
+    },
+    [means, count] as const,
+  );
+  return () => page.evaluate(() => (globalThis as unknown as { stopped: Promise<number> }).stopped);
+}
+
 describe.each(sizes)('on a %s', (size) => {
   it('an answer streams as Markdown that never shows its syntax', async () => {
     const { context, page, faults } = await visit(browser, { size });
     await page.goto('/chat/new');
-    // Watches every state of the answer that is drawn.
-    await page.evaluate(() => {
-      const seen: string[] = [];
-      Object.assign(globalThis, { seen });
-      new MutationObserver(() => {
-        const shown = document.querySelector('.md')?.textContent ?? '';
-        if (/\*\*|\|---|^#|```/m.test(shown)) seen.push(shown);
-      }).observe(document.body, { childList: true, subtree: true, characterData: true });
-    });
+    const watched = await watchSyntax(page);
     await say(page, 'markdown');
     await answered(page, 'The end of it.');
-    expect(await page.evaluate(() => (globalThis as unknown as { seen: string[] }).seen)).toEqual([]);
+    expect((await watched()).raw).toEqual([]);
     const md = page.locator('.md').last();
     expect(await md.locator('h2').count()).toBe(1);
     expect(await md.locator('strong').first().textContent()).toBe('bold');
@@ -54,14 +96,57 @@ describe.each(sizes)('on a %s', (size) => {
     await context.close();
   });
 
+  it('an answer that is cut anywhere shows no syntax either', async () => {
+    const { context, page, faults } = await visit(browser, { size });
+    await page.goto('/chat/new');
+    const watched = await watchSyntax(page);
+    // What can be seen before each cut comes in one piece with what must not be seen.
+    const cuts = [
+      ['[a](htt', 'See a'],
+      ['b `c', 'b c'],
+      ['d ~~e', 'd e'],
+      ['f **g', 'f g'],
+      ['h *i', 'h i'],
+      ['j.\n\n- ', 'j.'],
+      ['k\n- ', 'k'],
+      ['l\n\n> ', 'l'],
+      ['m\n\n#', 'm'],
+      ['n\n\n1. ', 'n'],
+      ['o\n\n```', 'o'],
+      ['js\np;\n`', 'p;'],
+    ] as const;
+    const goOn = ['ps://example.org/) ', '` ', '~~ ', '** ', '* ', '', '', '', '# ', '', '', '``\n\nThe end of it.'];
+    const pieces = cuts.flatMap(([piece], at) => [piece, { hold: true }, ...(goOn[at] ? [goOn[at]] : [])]);
+    await say(page, `play ${JSON.stringify([['See ', ...pieces]])}`);
+    for (const [, shown] of cuts) {
+      await page.locator('.md', { hasText: shown }).waitFor();
+      await control('release');
+    }
+    await answered(page, 'The end of it.');
+    const { raw, states } = await watched();
+    expect(raw).toEqual([]);
+    expect(states).toBeGreaterThanOrEqual(cuts.length);
+    const md = page.locator('.md').last();
+    for (const tag of ['a[href]', 'p code', 'del', 'strong', 'em', 'blockquote', 'h2', 'ol', 'pre'])
+      expect(await md.locator(tag).count(), tag).toBe(1);
+    expect(await md.locator('ul > li').count()).toBe(2);
+    expect(faults).toEqual([]);
+    await context.close();
+  });
+
   it('stop keeps what was said, and the next message works', async () => {
     const { context, page, faults } = await visit(browser, { size });
     await page.goto('/chat/new');
-    await say(page, 'hold after some words');
-    await page.locator('.md', { hasText: 'Some words' }).waitFor();
-    await page.getByRole('button', { name: 'Stop' }).click();
-    await page.getByText('Stopped.').waitFor();
-    expect(await page.locator('.md').last().textContent()).toContain('Some words');
+    for (const [at, means] of ['click', 'keydown'].entries()) {
+      await say(page, 'hold after some words');
+      await page.locator('.md', { hasText: 'Some words' }).nth(at).waitFor();
+      const took = await watchStop(page, means, at + 1);
+      if (means === 'click') await page.getByRole('button', { name: 'Stop' }).click();
+      else await page.keyboard.press('Escape');
+      await page.getByText('Stopped.').nth(at).waitFor();
+      expect(await page.locator('.md').last().textContent()).toContain('Some words');
+      expect(await took(), means).toBeLessThan(AT_ONCE);
+    }
     await say(page, 'echo again');
     await answered(page, 'echo again');
     expect(faults).toEqual([]);
