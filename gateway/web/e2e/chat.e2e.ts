@@ -1,6 +1,7 @@
 // Talking: what UI.md lists as 1 to 11, 16 to 18, 20 to 23 and 33 to 36.
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Rest } from './rest';
 import {
   answered,
   broken,
@@ -268,4 +269,36 @@ it('a tool that says how far it is goes on to its end, and its card says so', as
   await page.locator('details.tool').getByText('packed tea').waitFor();
   expect(faults).toEqual([]);
   await context.close();
+});
+
+describe('an impatient hand', () => {
+  it('that presses twice has one answer more, and one fork', async () => {
+    const rest = await Rest.person();
+    const { context, page, faults } = await visit(browser, { key: rest.key });
+    const forks: string[] = [];
+    page.on('request', (request) => request.url().endsWith('/fork') && forks.push(request.url()));
+    await page.goto('/chat/new');
+    await say(page, 'fail');
+    const alert = page.getByRole('alert').filter({ hasText: 'Failed.' });
+    const again = page.locator('.log').getByRole('button', { name: 'Try again', exact: true });
+    await alert.waitFor();
+    await again.dblclick();
+    await page.waitForURL(/\/chat\/[0-9a-f-]{36}$/);
+    // Behind all that was asked for: a thread answers one message after the other.
+    await say(page, 'echo one');
+    await answered(page, 'echo one');
+    type Runs = { items: { threadId: string }[] };
+    const runs = async () => (await rest.read<Runs>('/api/runs?limit=100')).items.length;
+    expect(await runs()).toBe(3);
+    await again.last().dblclick();
+    await page.getByRole('group', { name: 'Answer' }).getByText('2/2').waitFor();
+    await say(page, 'echo two');
+    await answered(page, 'echo two');
+    expect(await runs()).toBe(5);
+    await page.getByRole('button', { name: 'Fork from here' }).last().dblclick();
+    await page.getByText('Forked from').waitFor();
+    expect(forks).toHaveLength(1);
+    expect(faults).toEqual([]);
+    await context.close();
+  });
 });

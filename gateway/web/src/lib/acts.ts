@@ -18,6 +18,7 @@ export interface Acts {
 
 export function actsOf(thread: string, conversation: Conversation | null, edit: (message: Message) => void): Acts {
   const careful = (deed: () => Promise<void>) => void deed().catch((error: unknown) => toasts.say(sentence(error)));
+  let isForking = false;
   return {
     edit,
     tryAgain(message, model) {
@@ -28,9 +29,16 @@ export function actsOf(thread: string, conversation: Conversation | null, edit: 
     },
     fork: (message) =>
       careful(async () => {
+        // A second press makes no second one.
+        if (isForking) return;
+        isForking = true;
         const body = { messageId: message.id };
-        const fork = await answer(api.POST('/api/threads/{id}/fork', { params: { path: { id: thread } }, body }));
-        router.go(`/chat/${fork.id}`);
+        try {
+          const fork = await answer(api.POST('/api/threads/{id}/fork', { params: { path: { id: thread } }, body }));
+          router.go(`/chat/${fork.id}`);
+        } finally {
+          isForking = false;
+        }
       }),
     show: (id) =>
       careful(async () => {
