@@ -301,4 +301,21 @@ describe('an impatient hand', () => {
     expect(faults).toEqual([]);
     await context.close();
   });
+
+  it('that leaves the selection of chats by Esc stops no answer', async () => {
+    const { context, page, faults } = await visit(browser);
+    await page.goto('/chat/new');
+    await say(page, 'hold after some words');
+    await page.locator('.md', { hasText: 'Some words' }).waitFor();
+    await page.getByRole('button', { name: 'Menu of the list' }).click();
+    await page.getByRole('button', { name: 'Select chats' }).click();
+    await page.getByRole('checkbox').first().check();
+    await page.keyboard.press('Escape');
+    await page.getByRole('checkbox').first().waitFor({ state: 'detached' });
+    await control('release');
+    await answered(page, 'Some words and the rest.');
+    expect(await page.getByText('Stopped.').count()).toBe(0);
+    expect(faults).toEqual([]);
+    await context.close();
+  });
 });
