@@ -319,3 +319,24 @@ describe('an impatient hand', () => {
     await context.close();
   });
 });
+
+it('what cannot be copied is said to be not', async () => {
+  const { context, page, faults } = await visit(browser);
+  await page.goto('/chat/new');
+  await say(page, `play ${JSON.stringify([['Here:\n\n```js\nlet a;\n```\n\nThe end.']])}`);
+  await answered(page, 'The end.');
+  const said = page.getByText('This browser did not let it be copied.');
+  // As over plain HTTP, where there is no clipboard.
+  await page.evaluate(() => Object.defineProperty(navigator, 'clipboard', { value: undefined, configurable: true }));
+  await page.locator('figure.code').getByRole('button', { name: 'Copy' }).click();
+  await said.waitFor();
+  await page.evaluate(() => {
+    const writeText = () => Promise.reject(new DOMException('not now', 'NotAllowedError'));
+    Object.defineProperty(navigator, 'clipboard', { value: { writeText } });
+  });
+  await page.getByRole('group', { name: 'Answer' }).getByRole('button', { name: 'Copy' }).click();
+  await said.nth(1).waitFor();
+  expect(await page.getByText('Copied', { exact: true }).count()).toBe(0);
+  expect(faults).toEqual([]);
+  await context.close();
+});

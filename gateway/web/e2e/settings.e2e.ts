@@ -429,6 +429,10 @@ describe.each(sizes)('on a %s', (size) => {
     await picture(page, `settings-new-key-${size}`);
     expect(await broken(page)).toEqual([]);
     expect(await fits(page)).toBe(true);
+    await page.evaluate(() => Object.defineProperty(navigator, 'clipboard', { value: undefined, configurable: true }));
+    await form.getByRole('button', { name: 'Copy' }).click();
+    await page.getByText('This browser did not let it be copied.').waitFor();
+    await page.evaluate(() => Reflect.deleteProperty(navigator, 'clipboard'));
     await form.getByRole('button', { name: 'Copy' }).click();
     await form.getByRole('button', { name: 'Copied' }).waitFor();
     expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(key);

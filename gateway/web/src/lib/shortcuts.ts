@@ -2,6 +2,7 @@
 import { bindings } from './bindings.svelte';
 import type { Id } from './combos';
 import { box, openCommands } from './commands.svelte';
+import { copy } from './copying';
 import { desk } from './desk.svelte';
 import { codeBlocks } from './fences';
 import { router } from './router.svelte';
@@ -57,10 +58,5 @@ async function copyLast(isCode: boolean) {
     : answers.map((message) => message.text);
   const text = texts.at(-1);
   if (text === undefined) return toasts.say(t(isCode ? 'keys.noCode' : 'keys.noAnswer'));
-  try {
-    await navigator.clipboard.writeText(text);
-    toasts.say(t(isCode ? 'keys.copiedCode' : 'keys.copiedAnswer'));
-  } catch {
-    toasts.say(t('keys.notCopied'));
-  }
+  if (await copy(text)) toasts.say(t(isCode ? 'keys.copiedCode' : 'keys.copiedAnswer'));
 }
