@@ -568,6 +568,10 @@ describe.each(sizes)('on a %s', (size) => {
     for (const type of ['user', 'profile', 'thread', 'message', 'run', 'step']) expect(types).toContain(type);
     expect(text).toContain(`echo keep this ${size}`);
     expect(text).not.toContain(KEY);
+    // Where the session is over by then, the way back is offered as everywhere.
+    await page.route('**/api/me/export', (route) => route.fulfill({ status: 401, json: { code: 'unauthorized' } }));
+    await row(page, 'My data', 'Export everything').getByRole('button', { name: 'Export' }).click();
+    await page.getByRole('heading', { name: 'Sign in again' }).waitFor();
     expect(faults).toEqual([]);
     await context.close();
   });

@@ -1,7 +1,7 @@
 // What the settings page shows, and what it can change. It is read once per visit; what was read stays until it is read again.
 import { SvelteMap } from 'svelte/reactivity';
 import { answer, api, type Schemas } from './api';
-import { listKeys, type ApiKey } from './keys';
+import { listKeys } from './keys';
 import type { ModelTestResult } from './modelTest';
 import { session } from './session.svelte';
 import { Source } from './source.svelte';
@@ -21,8 +21,7 @@ class Settings {
   policies = new Source(async () => (await answer(api.GET('/api/policies'))).items);
   consents = new Source(() => answer(api.GET('/api/consents', { params: { query: { limit: PAGE } } })));
   devices = new Source(async () => (await answer(api.GET('/api/devices'))).items);
-  /** `null` as its value: this server lists none. */
-  keys = new Source<{ items: ApiKey[] | null }>(async () => ({ items: await listKeys() }));
+  keys = new Source(listKeys);
   /** The tools of servers whose row was opened. */
   tools = new Map<string, Source<Schemas['ServerTools']>>();
   /** What came of trying models and keys on this page, by `provider` or `provider/model`; without a reason it could not be tried. */

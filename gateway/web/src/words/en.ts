@@ -775,7 +775,6 @@ export const en = {
   'set.data.exportWord': 'Export',
   'set.data.going': 'Exporting',
   'set.data.exported': 'Handed over just now',
-  'set.data.exportMissing': 'This server cannot export yet. It is older than this page. Nothing was changed.',
   'set.data.signOutWhat': 'What this browser keeps is removed.',
   'set.data.delete': 'Delete my data',
   'set.data.deleteWhat': 'You, and everything kept of you.',
@@ -783,6 +782,5 @@ export const en = {
   'set.data.deleteTitle': 'Delete everything of yours?',
   'set.data.deleteAll':
     'All profiles, chats, files, keys and tool servers of yours are deleted from this server, and every device is signed out. This cannot be taken back. Export first what you want to keep.',
-  'set.data.deleteMissing': 'This server cannot delete a person here yet. Nothing was deleted.',
   'set.data.typed': 'Type {user} to confirm',
 } as const satisfies Record<string, string | readonly [string, string]>;
