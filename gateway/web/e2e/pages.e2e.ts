@@ -1,7 +1,8 @@
 // Every page in both sizes and both themes: nothing broken, nothing too wide, and a picture to look at.
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { answered, broken, fits, launch, picture, say, SIZES, visit, type Size } from './support';
+import { Rest } from './rest';
+import { answered, broken, control, fits, launch, picture, say, SIZES, visit, type Size } from './support';
 
 let browser: Browser;
 beforeAll(async () => {
@@ -39,6 +40,63 @@ describe.each(manners)('on a $size in the $theme', ({ size, theme }) => {
     await page.goto('/needs-you');
     await slip.getByRole('button', { name: 'Deny', exact: true }).click();
     await page.getByRole('heading', { name: 'Nothing waits for you.' }).waitFor();
+    expect(faults).toEqual([]);
+    await context.close();
+  });
+
+  it('the pages that are seldom seen are whole', async () => {
+    const rest = await Rest.person();
+    const { context, page, faults } = await visit(browser, { size, theme, key: rest.key });
+    const [, put = '', dropped = ''] = await rest.chats(['echo seldom one', 'echo seldom two', 'echo seldom three']);
+    await rest.send('PATCH', `/api/threads/${put}`, { archived: true });
+    await rest.send('DELETE', `/api/threads/${dropped}`);
+    await page.goto('/chat/new');
+    await say(page, 'effect seldom');
+    await page.getByRole('group', { name: /effect\?$/i }).waitFor();
+    const { items } = await rest.read<{ items: { id: string }[] }>('/api/approvals?state=pending');
+    const isWhole = async (name: string) => {
+      await page.waitForLoadState('networkidle');
+      await picture(page, `${name}-${size}-${theme}`);
+      expect([name, await broken(page)]).toEqual([name, []]);
+      expect([name, await fits(page)]).toEqual([name, true]);
+    };
+    for (const [name, path, shown] of [
+      ['search', '/chat/search?q=seldom', page.locator('.hits mark')],
+      ['archive', '/chat/archive', page.locator('.threads', { hasText: 'seldom two' })],
+      ['deleted', '/chat/deleted', page.locator('.threads', { hasText: 'seldom three' })],
+      ['gone', `/chat/${dropped}`, page.getByRole('heading', { name: 'This chat is deleted' })],
+      ['waiting', `/needs-you/${items[0]?.id}`, page.getByRole('button', { name: 'Allow once' })],
+      ['temporary', '/chat/new?temporary', page.getByRole('complementary', { name: 'Temporary chat' })],
+    ] as const) {
+      await page.goto(path);
+      await shown.first().waitFor();
+      await isWhole(name);
+    }
+    await page.evaluate(() => {
+      history.pushState(null, '', '/nowhere/at/all');
+      dispatchEvent(new PopStateEvent('popstate'));
+    });
+    await page.getByRole('heading', { name: 'There is nothing at this address' }).waitFor();
+    await isWhole('missing');
+    await page.goto('/');
+    await page.locator('#main').waitFor();
+    await page.keyboard.press('Control+k');
+    await page.getByText('Recent chats').waitFor();
+    await isWhole('box');
+    await page.getByRole('combobox', { name: 'Find anything' }).fill('seldom');
+    await page.getByText('Messages', { exact: true }).waitFor();
+    await isWhole('box-found');
+    expect(faults).toEqual([]);
+    await context.close();
+  });
+
+  it('the first run is whole', async () => {
+    const key = await control(`person/first-${size}-${theme}`);
+    const { context, page, faults } = await visit(browser, { size, theme, key });
+    await page.getByText('Accepted.', { exact: false }).waitFor();
+    await picture(page, `first-${size}-${theme}`);
+    expect(await broken(page)).toEqual([]);
+    expect(await fits(page)).toBe(true);
     expect(faults).toEqual([]);
     await context.close();
   });
