@@ -109,6 +109,28 @@ describe.each(sizes)('on a %s', (size) => {
     await context.close();
   });
 
+  it('from the key to hello it is seven steps, without a wait for anybody', async () => {
+    const secret = await control(`person/swift-${size}`);
+    const { context, page, faults } = await visit(browser, { size, signedOut: true });
+    const begun = performance.now();
+    const steps = [
+      () => page.getByLabel('Key').fill(secret),
+      () => page.getByRole('button', { name: 'Sign in' }).click(),
+      () => page.getByRole('radio', { name: /^OpenAI/ }).check(),
+      () => page.getByLabel('Key of OpenAI').fill('sk-good-0123456789-abcd'),
+      () => page.getByRole('button', { name: 'Test', exact: true }).click(),
+      () => page.getByRole('button', { name: 'Connect' }).click(),
+      () => page.getByRole('button', { name: 'Send' }).click(),
+    ];
+    for (const step of steps) await step();
+    await answered(page, 'I heard: Hello.');
+    const took = (performance.now() - begun) / 1000;
+    // A person has two minutes for it, and reads and types in them.
+    console.info(`${size}: ${steps.length} steps from the key to hello in ${took.toFixed(1)} s`);
+    expect(faults).toEqual([]);
+    await context.close();
+  });
+
   it('a model that runs on this server is connected without a key', async () => {
     const key = await control(`person/eve-${size}`);
     const { context, page, faults } = await visit(browser, { size, key });
