@@ -87,11 +87,13 @@ export async function visit(browser: Browser, manner: Manner = {}): Promise<Visi
     const isAnswer = /Failed to load resource|WebSocket connection|net::ERR/.test(text);
     if (message.type() === 'error' && !isAnswer) faults.push(`console: ${text}`);
   });
-  page.on('request', (request) => {
-    const url = new URL(request.url());
-    const isOurs = url.origin === new URL(URL_OF).origin || ['data:', 'blob:'].includes(url.protocol);
-    if (!isOurs && url.protocol !== 'ws:') faults.push(`a request to ${url.origin}`);
-  });
+  const judge = (address: string) => {
+    const url = new URL(address);
+    const isOurs = url.host === new URL(URL_OF).host || ['data:', 'blob:'].includes(url.protocol);
+    if (!isOurs) faults.push(`a request to ${url.protocol}//${url.host}`);
+  };
+  page.on('request', (request) => judge(request.url()));
+  page.on('websocket', (socket) => judge(socket.url()));
   if (!manner.signedOut) {
     const answer = await context.request.post('/api/session', {
       headers: { 'X-API-Key': manner.key ?? KEY, Origin: URL_OF },
