@@ -110,6 +110,8 @@ describe.each(sizes)('on a %s', (size) => {
     await answered(page, 'echo after it');
     await page.reload();
     await answered(page, 'echo after it');
+    // The newest messages are there first.
+    await md(page, 'First words').waitFor();
     expect(await page.getByText('Stopped.', { exact: true }).count()).toBe(2);
     expect(await page.locator('.md').getByText('never said').count()).toBe(0);
     expect(await fits(page)).toBe(true);
