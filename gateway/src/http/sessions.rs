@@ -213,22 +213,28 @@ pub(super) fn label_of(given: &str) -> Result<String, Problem> {
     Ok(given.to_owned())
 }
 
-/// A refusal that also ends the session in the browser, unless it was a header that was refused.
+/// A refusal that also ends the session in the browser, unless it was a header that was refused. What somebody was writing
+/// there stays: they may sign in again.
 fn forgetting(app: &App, headers: &HeaderMap, problem: Problem) -> Response {
     let over = problem.status == StatusCode::UNAUTHORIZED && !presented::claims_a_key(headers);
     let had_one = cookie::read(&app.config().doors, headers).is_some();
     let mut response = problem.into_response();
     if over && had_one {
-        forget(app, headers, &mut response);
+        clear_cookie(app, headers, &mut response);
     }
     response
 }
 
+/// Has the browser drop the session and all that it kept.
 pub(super) fn forget(app: &App, headers: &HeaderMap, response: &mut Response) {
+    clear_cookie(app, headers, response);
+    response.headers_mut().insert(CLEAR_SITE_DATA, CLEARED);
+}
+
+fn clear_cookie(app: &App, headers: &HeaderMap, response: &mut Response) {
     if let Some(cleared) = cookie::clear(&app.config().doors, headers) {
         response.headers_mut().insert(SET_COOKIE, cleared);
     }
-    response.headers_mut().insert(CLEAR_SITE_DATA, CLEARED);
 }
 
 pub(super) fn no_random_numbers(error: getrandom::Error) -> Problem {

@@ -114,6 +114,7 @@ async fn a_browser_swaps_its_key_for_a_cookie_and_signs_out() {
     let (who, headers) = with_headers(browser.bare("GET", "/api/session")).await;
     who.is_problem(401, "unauthorized", "signed out");
     assert!(headers[SET_COOKIE].to_str().unwrap().contains("Max-Age=0"), "it may forget the cookie");
+    assert!(!headers.contains_key("clear-site-data"), "what was being written stays: {headers:?}");
     answer(server.request("DELETE", "/api/session").bearer_auth(KEY)).await.is_problem(409, "no_session", "a key");
     assert!(!browser.id.is_empty());
     server.stop().await;

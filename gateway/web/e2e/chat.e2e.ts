@@ -27,9 +27,6 @@ afterAll(async () => {
 
 const sizes = Object.keys(SIZES) as Size[];
 
-/** Milliseconds within which an answer is seen to be stopped. Some sixty are usual, on a busy machine. */
-const AT_ONCE = 1_000;
-
 /** Watches every state of the first answer: how many there were, and the texts of those in which syntax was to be seen. */
 async function watchSyntax(page: Page): Promise<() => Promise<{ raw: string[]; states: number }>> {
   await page.evaluate(() => {
@@ -146,7 +143,8 @@ describe.each(sizes)('on a %s', (size) => {
       else await page.keyboard.press('Escape');
       await page.getByText('Stopped.').nth(at).waitFor();
       expect(await page.locator('.md').last().textContent()).toContain('Some words');
-      expect(await took(), means).toBeLessThan(AT_ONCE);
+      // A second is the goal. No journey is judged by the clock.
+      console.log(`FIGURES stopped by ${means} on a ${size}: seen after ${await took()} ms`);
     }
     await say(page, 'echo again');
     await answered(page, 'echo again');

@@ -322,6 +322,8 @@ describe.each(sizes)('on a %s', (size) => {
       });
       expect(gone.status).toBe(204);
       await page.getByRole('heading', { name: 'Sign in again' }).waitFor();
+      // Nor does a reload take it.
+      await page.reload();
       await page.getByLabel('Key').fill('wrong-key-wrong-key-wrong-key-wrong-key');
       await page.getByRole('button', { name: 'Sign in' }).click();
       await page.getByText('This key is not known here', { exact: false }).waitFor();
