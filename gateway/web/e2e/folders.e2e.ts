@@ -2,7 +2,19 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Rest } from './rest';
-import { answered, broken, crowded, fits, launch, PATIENCE, picture, SIZES, visit, type Size } from './support';
+import {
+  answered,
+  broken,
+  crowded,
+  fits,
+  keptChats,
+  launch,
+  PATIENCE,
+  picture,
+  SIZES,
+  visit,
+  type Size,
+} from './support';
 import { tooSmall } from './telephone';
 
 let browser: Browser;
@@ -229,23 +241,8 @@ describe.each(sizes)('on a %s', (size) => {
     await page.goto('/chat');
     await page.evaluate(() => navigator.serviceWorker.ready.then(() => undefined));
     await folder(page, 'Away', 'One chat').waitFor();
-    const kept = () =>
-      page.evaluate(
-        () =>
-          new Promise<string[]>((resolve, reject) => {
-            const opened = indexedDB.open('adjutant');
-            opened.onerror = () => reject(opened.error);
-            opened.onsuccess = () => {
-              const keys = opened.result.transaction('talks').objectStore('talks').getAllKeys();
-              keys.onsuccess = () => {
-                opened.result.close();
-                resolve(keys.result.map((key) => String(key).split('/').at(-1) ?? ''));
-              };
-            };
-          }),
-      );
     await expect
-      .poll(async () => (await kept()).toSorted(), { timeout: PATIENCE * 2 })
+      .poll(async () => (await keptChats(page)).toSorted(), { timeout: PATIENCE * 2 })
       .toEqual([away, home].toSorted());
     await context.setOffline(true);
     await page.reload();

@@ -11,6 +11,7 @@ import {
   control,
   fits,
   KEY,
+  keptChats,
   launch,
   PATIENCE,
   picture,
@@ -44,25 +45,6 @@ async function begin(page: Page, text: string, answer = text): Promise<string> {
   await page.locator('.talk > header .st').waitFor({ state: 'detached' });
   await page.waitForURL(/\/chat\/[0-9a-f-]{36}$/);
   return new URL(page.url()).pathname;
-}
-
-/** Ids of the chats that this browser keeps with their messages. */
-async function keptChats(page: Page, store = 'talks'): Promise<string[]> {
-  return page.evaluate(
-    (name) =>
-      new Promise<string[]>((resolve, reject) => {
-        const opened = indexedDB.open('adjutant');
-        opened.onerror = () => reject(opened.error);
-        opened.onsuccess = () => {
-          const keys = opened.result.transaction(name).objectStore(name).getAllKeys();
-          keys.onsuccess = () => {
-            opened.result.close();
-            resolve(keys.result.map((key) => String(key).split('/').at(-1) ?? ''));
-          };
-        };
-      }),
-    store,
-  );
 }
 
 async function isKept(page: Page, ...addresses: string[]) {

@@ -188,3 +188,23 @@ export async function answered(page: Page, text: string | RegExp) {
   await page.locator('.log article:not(.mine)', { hasText: text }).last().waitFor();
   await page.locator('.talk > header .st').waitFor({ state: 'detached' });
 }
+
+/** Ids of the chats that this browser keeps with their messages. */
+export async function keptChats(page: Page, store = 'talks'): Promise<string[]> {
+  return page.evaluate(async (name) => {
+    // Whoever opens what is not there yet makes an empty one, and the page waits for it to be closed.
+    const isThere = (await indexedDB.databases()).some((database) => database.name === 'adjutant');
+    if (!isThere) return [];
+    return new Promise<string[]>((resolve, reject) => {
+      const opened = indexedDB.open('adjutant');
+      opened.onerror = () => reject(opened.error);
+      opened.onsuccess = () => {
+        const keys = opened.result.transaction(name).objectStore(name).getAllKeys();
+        keys.onsuccess = () => {
+          opened.result.close();
+          resolve(keys.result.map((key) => String(key).split('/').at(-1) ?? ''));
+        };
+      };
+    });
+  }, store);
+}
