@@ -52,24 +52,38 @@ let wanted: readonly Thread[] = [];
 let isGoing = false;
 /** Something changed since the last look at what is wanted. */
 let isChanged = false;
+/** Milliseconds after which what failed is tried again. */
+const AGAIN_AFTER = 5_000;
+let again: ReturnType<typeof setTimeout> | undefined;
 
-/** Keeps these readable, newest first, in quiet moments. A chat in which something is being written waits for its end. */
-export function keepReadable(threads: readonly Thread[], isBusy: (id: string) => boolean) {
+interface Moment {
+  /** Something is being written in that chat: it waits for its end. */
+  isBusy: (id: string) => boolean;
+  /** The server is there. */
+  isOpen: () => boolean;
+}
+
+/** Keeps these readable, newest first, in quiet moments. */
+export function keepReadable(threads: readonly Thread[], moment: Moment) {
   wanted = threads;
   isChanged = true;
-  if (isGoing) return;
-  isGoing = true;
-  void untilAllIs(isBusy)
-    // No room, no network: what is there stays, and the next change tries again.
-    .catch(() => {})
-    .finally(() => (isGoing = false));
+  clearTimeout(again);
+  if (!isGoing) void untilAllIs(moment);
 }
 
 /** What changes while the last of it is tidied up wants another look. */
-async function untilAllIs(isBusy: (id: string) => boolean) {
-  while (isChanged) {
-    isChanged = false;
-    await work(isBusy);
+async function untilAllIs(moment: Moment) {
+  isGoing = true;
+  try {
+    while (isChanged) {
+      isChanged = false;
+      await work(moment.isBusy);
+    }
+  } catch {
+    // What is there stays. When the server comes back, this begins anew anyway.
+    again = setTimeout(() => moment.isOpen() && keepReadable(wanted, moment), AGAIN_AFTER);
+  } finally {
+    isGoing = false;
   }
 }
 

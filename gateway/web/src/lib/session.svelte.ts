@@ -79,7 +79,7 @@ class Session {
   async sure() {
     const last = lastHere();
     if (this.#isSure && last && this.#isFor(last)) return;
-    // Not by the session: where that is over, the browser is told to drop what it keeps, and what was written is lost.
+    // As every other request of this page is answered.
     const me = await answer(api.GET('/api/me')).catch((error: unknown) => {
       if (!isClosed(error)) throw error;
       forgetProfile();
