@@ -5,6 +5,7 @@ import { Rest } from './rest';
 import {
   answered,
   broken,
+  composer,
   crowded,
   fits,
   keptChats,
@@ -288,6 +289,23 @@ it('the list of chats reads on behind those that are in folders', async () => {
   expect(await broken(page)).toEqual([]);
   await page.locator('.threads li').last().scrollIntoViewIfNeeded();
   await expect.poll(() => page.locator('.threads li').count(), { timeout: PATIENCE }).toBe(56);
+  expect(faults).toEqual([]);
+  await context.close();
+});
+
+it('a name that is too long is refused in a sentence, not cut, and the chat stays where it is', async () => {
+  const rest = await Rest.person();
+  const { context, page, faults } = await visit(browser, { key: rest.key });
+  const [id] = await rest.chats(['echo stays here']);
+  await page.goto(`/chat/${id}`);
+  await composer(page).fill(`/folder ${'x'.repeat(61)}`);
+  await page.keyboard.press('Enter');
+  await toast(page, 'The name of a folder has at most 60 characters.').waitFor();
+  expect((await rest.read<{ folder: string | null }>(`/api/threads/${id}`)).folder).toBe(null);
+  await composer(page).fill(`/folder ${'x'.repeat(60)}`);
+  await page.keyboard.press('Enter');
+  await toast(page, 'is in the folder').waitFor();
+  expect((await rest.read<{ folder: string | null }>(`/api/threads/${id}`)).folder).toBe('x'.repeat(60));
   expect(faults).toEqual([]);
   await context.close();
 });

@@ -106,7 +106,7 @@ const all: Order[] = [
     fits: ({ thread }) => thread !== null && !thread.temporary && !thread.archived,
     takes: true,
     act: ({ thread }, name) => {
-      if (thread) void tell(() => (name ? move([thread], name.slice(0, 60)) : moveSomewhere([thread])));
+      if (thread) void tell(() => (name ? move([thread], name) : moveSomewhere([thread])));
     },
   },
   { name: 'delete', word: 'order.delete', fits: hasThread, act: to((thread) => remove([thread])) },
