@@ -201,15 +201,17 @@ class Desk implements Listener {
   }
 
   link(link: Link, code?: number) {
-    if (this.connection === 'open') sawServer();
+    // Of whoever was signed out nothing is written any more.
+    if (this.connection === 'open' && !code) sawServer();
     this.connection = link;
     this.closedWith = code ?? null;
+    if (session.isLeaving) return;
     if (code === 4001) {
       session.phase = 'signed-out';
       session.expired = true;
       void forgetReadable().catch(() => {});
     }
-    if (code === 4002) session.switchTo('personal');
+    if (code === 4002) session.profileGone();
   }
 
   frame(frame: ServerFrame) {

@@ -1,5 +1,5 @@
-// Everything that is kept of a person: as a file, and gone.
-import { answer, api } from './api';
+// Everything that is kept of a person, as a file.
+import { api } from './api';
 import { fileName } from './fileName';
 
 /** Hands over everything as one file. */
@@ -10,9 +10,4 @@ export async function exportAll(): Promise<void> {
   const link = Object.assign(document.createElement('a'), { href: url, download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
-}
-
-/** The person with all that belongs to them. */
-export async function deleteMe(user: string): Promise<void> {
-  await answer(api.DELETE('/api/me', { body: { confirm: user } }));
 }

@@ -29,6 +29,7 @@ const prefix = () => `${session.scope}/`;
 
 /** The server was there at this moment: what is kept was right then. */
 export function sawServer() {
+  if (session.isLeaving) return;
   localStorage.setItem(SEEN, new Date().toISOString());
 }
 

@@ -19,6 +19,9 @@ class Session {
   /** The session ended while the page was open: what is written stays where it is. */
   expired = $state(false);
 
+  /** Somebody is on their way out: nothing of theirs is written here again, and only leaving leads anywhere. */
+  isLeaving = false;
+
   /** Why it cannot be said who is here, where that is no answer to the key. */
   failure = $state.raw<unknown>(null);
 
@@ -108,14 +111,34 @@ class Session {
 
   /** Why it did not work: without the server the cookie would stay, and the next one here would be this person. */
   async signOut() {
-    const stays = looks();
+    await this.#leave(async () => {
+      const stays = looks();
+      try {
+        await api.DELETE('/api/session');
+      } catch (error) {
+        // Over already: what is left to do is to forget.
+        if (!(error instanceof Problem && error.status === 401)) throw error;
+      }
+      await this.#forget(stays);
+    });
+  }
+
+  /** The person with all that belongs to them, on the server and then here. */
+  async deleteAll() {
+    await this.#leave(async () => {
+      await answer(api.DELETE('/api/me', { body: { confirm: this.who?.user ?? '' } }));
+      await this.signOut();
+    });
+  }
+
+  async #leave(act: () => Promise<void>) {
+    this.isLeaving = true;
     try {
-      await api.DELETE('/api/session');
+      await act();
     } catch (error) {
-      // Over already: what is left to do is to forget.
-      if (!(error instanceof Problem && error.status === 401)) throw error;
+      this.isLeaving = false;
+      throw error;
     }
-    await this.#forget(stays);
   }
 
   async #forget(stays: ReturnType<typeof looks>) {
@@ -132,6 +155,12 @@ class Session {
   switchTo(profile: string) {
     localStorage.setItem(PROFILE, profile);
     sessionStorage.setItem(PROFILE, profile);
+    location.assign('/');
+  }
+
+  /** The profile of this tab is gone. */
+  profileGone() {
+    forgetProfile();
     location.assign('/');
   }
 
@@ -166,7 +195,10 @@ class Session {
 
   /** Somebody signed in or out in another tab: of anybody else this one shows nothing any more. */
   #heed(who: Who | 'out') {
-    if (who === 'out') return location.replace('/');
+    if (who === 'out') {
+      this.isLeaving = true;
+      return location.replace('/');
+    }
     if (this.phase === 'signed-in' && this.#isFor(who)) return;
     const isOther = this.who !== null && this.who.user !== who.user;
     if (isOther) sessionStorage.removeItem(PROFILE);
