@@ -178,6 +178,7 @@ describe.each(sizes)('on a %s', (size) => {
     expect(await crowded(page, '.bulk')).toEqual([]);
     await picture(page, `folders-bulk-${size}`);
     await page.getByRole('button', { name: 'Move…' }).click();
+    await sheet(page).waitFor();
     // Escape leaves the question, and not what is picked.
     await page.keyboard.press('Escape');
     await sheet(page).waitFor({ state: 'hidden' });
