@@ -233,6 +233,22 @@ impl From<&ThreadError> for Problem {
                 let detail = "a run is going or waiting in this thread: cancel it, or let it end first";
                 Self::new(StatusCode::CONFLICT, "thread_busy", detail)
             }
+            ThreadError::NothingToCompact => {
+                let detail = "the thread has no answers before its newest two questions that a summary could stand for";
+                Self::new(StatusCode::CONFLICT, "nothing_to_compact", detail)
+            }
+            ThreadError::Compacting => Self::new(StatusCode::CONFLICT, "thread_compacting", error.to_string()),
+            ThreadError::Model(failed) => {
+                let status = match failed.kind {
+                    ModelErrorKind::NoKey => StatusCode::FORBIDDEN,
+                    ModelErrorKind::NotConfigured => StatusCode::SERVICE_UNAVAILABLE,
+                    _ => StatusCode::BAD_GATEWAY,
+                };
+                Self::new(status, failed.kind.code(), failed.message.clone())
+            }
+            ThreadError::Stopping => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_stopping", "the server stops: ask again in a moment")
+            }
             ThreadError::TitleTooLong => Self::bad_request("title_too_long", error.to_string()),
             ThreadError::FolderTooLong => Self::bad_request("folder_too_long", error.to_string()),
             ThreadError::BranchTooLong => {

@@ -68,6 +68,8 @@ pub enum StepView {
     ModelCall(ModelCallView),
     /// The small model was asked for the thread's title after the run: in `costs`, not in the run's `usage`.
     Title(ModelCallView),
+    /// A model was asked for the thread's summary after the run, by a person: in `costs`, not in the run's `usage`.
+    Distillation(ModelCallView),
     // On the variant: the schema does not know `rename_all_fields`.
     #[serde(rename_all = "camelCase")]
     ToolCall {
@@ -291,6 +293,7 @@ fn model_call(step: ModelCallStep) -> StepView {
     match step.kind {
         StepKind::ModelCall => StepView::ModelCall(view),
         StepKind::Title => StepView::Title(view),
+        StepKind::Distillation => StepView::Distillation(view),
     }
 }
 

@@ -6,10 +6,11 @@ use adjutant_core::limits;
 use adjutant_core::message::without_nul;
 use adjutant_core::scope::Owner;
 use adjutant_store::error::StoreError;
+use adjutant_store::summaries::Summary;
 use adjutant_store::thread_costs::{self, ThreadCosts};
 use adjutant_store::threads::{Change, Filter, Folder, ThreadSummary};
 use adjutant_store::tx::Tx;
-use adjutant_store::{said, threads};
+use adjutant_store::{said, summaries, threads};
 use axum::Json;
 use axum::extract::{FromRequestParts, Request, State};
 use chrono::{DateTime, Utc};
@@ -35,6 +36,8 @@ pub struct ThreadView {
     pub said: Option<String>,
     /// The message that the active branch ends with.
     pub head_id: Option<MessageId>,
+    /// The newest message that the summary stands for, which a model reads instead on branches that hold it.
+    pub summary_to: Option<MessageId>,
     /// The number of the newest event.
     pub last_seq: i64,
     pub pinned: bool,
@@ -54,7 +57,8 @@ pub struct ThreadView {
     pub costs: Vec<Cost>,
     /// Model calls whose price nobody told: they are not in `costs`.
     pub unpriced_steps: i64,
-    /// Input tokens of its newest model call: so much of the model's window is in use. Null before the first.
+    /// Input tokens of its newest model call: so much of the model's window is in use. Null before the first,
+    /// and while no model has read the summary yet.
     pub context_tokens: Option<i64>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -302,6 +306,72 @@ pub(super) async fn fork(
     Ok((StatusCode::CREATED, forked))
 }
 
+/// Has the small model write a summary of all but the newest questions, to be read in their place
+#[utoipa::path(
+    post,
+    path = "/api/threads/{id}/compact",
+    params(("id" = ThreadId, Path)),
+    responses((status = 200, body = ThreadView, description = "the messages themselves stay; the answer takes as long as the model"))
+)]
+pub(super) async fn compact(
+    State(app): State<App>,
+    user: UserScope,
+    Id(thread): Id<ThreadId>,
+    _: NoBody,
+) -> Result<Json<ThreadView>, Problem> {
+    let (engine, scope) = (app.engine().clone(), user.scope.clone());
+    let compacted = app.to_the_end("compact", async move { engine.compact_thread(&scope, thread).await }).await;
+    view(&app, &user.scope.owner(), compacted.ok_or_else(Problem::internal)??).await
+}
+
+/// What a model reads in place of a thread's older messages.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SummaryView {
+    /// 16 KiB at most. It may quote what others wrote.
+    pub text: String,
+    /// The newest message that it stands for.
+    pub message_id: MessageId,
+    /// Who wrote it.
+    pub model: String,
+    pub created_at: DateTime<Utc>,
+}
+
+/// The summary of a thread
+#[utoipa::path(
+    get,
+    path = "/api/threads/{id}/summary",
+    params(("id" = ThreadId, Path)),
+    responses((status = 200, body = SummaryView))
+)]
+pub(super) async fn summary(
+    State(app): State<App>,
+    user: UserScope,
+    Id(thread): Id<ThreadId>,
+) -> Result<Json<SummaryView>, Problem> {
+    let owner = user.scope.owner();
+    let found = app.store().scoped(&owner, async |tx| summaries::load(tx, thread).await).await?;
+    let Summary { text, to, model, at } = found.ok_or_else(Problem::not_found)?;
+    Ok(Json(SummaryView { text, message_id: to, model, created_at: at }))
+}
+
+/// Takes the summary away: models read the messages themselves again
+#[utoipa::path(
+    delete,
+    path = "/api/threads/{id}/summary",
+    params(("id" = ThreadId, Path)),
+    responses((status = 200, body = ThreadView))
+)]
+pub(super) async fn remove_summary(
+    State(app): State<App>,
+    user: UserScope,
+    Id(thread): Id<ThreadId>,
+) -> Result<Json<ThreadView>, Problem> {
+    let (engine, owner) = (app.engine().clone(), user.scope.owner());
+    let changed = app.to_the_end("summary", async move { engine.remove_summary(&owner, thread).await }).await;
+    view(&app, &user.scope.owner(), changed.ok_or_else(Problem::internal)??).await
+}
+
 pub(super) fn is_full(length: usize, limit: i64) -> bool {
     usize::try_from(limit).is_ok_and(|limit| length >= limit)
 }
@@ -336,6 +406,7 @@ impl ThreadView {
             title: thread.title,
             said,
             head_id: thread.head_id,
+            summary_to: thread.summary_to,
             last_seq: thread.last_seq,
             pinned: thread.pinned,
             archived: thread.archived,

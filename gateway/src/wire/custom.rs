@@ -43,6 +43,8 @@ pub enum Custom<'a> {
 pub struct ThreadChanged<'a> {
     pub title: Option<&'a str>,
     pub head_id: Option<MessageId>,
+    /// The newest message that the thread's summary stands for.
+    pub summary_to: Option<MessageId>,
     pub pinned: bool,
     pub archived: bool,
     pub folder: Option<&'a str>,
@@ -184,17 +186,18 @@ mod tests {
         let (approval, question, call) = (ID.parse().unwrap(), ID.parse().unwrap(), ID.parse().unwrap());
         let at = DateTime::from_timestamp_millis(1_800_000_000_123).unwrap();
         let changed = |title, head_id, folder, deleted_at| {
-            Custom::ThreadChanged(ThreadChanged { title, head_id, pinned: true, archived: false, folder, deleted_at })
+            let (summary_to, pinned, archived) = (head_id, true, false);
+            Custom::ThreadChanged(ThreadChanged { title, head_id, summary_to, pinned, archived, folder, deleted_at })
         };
         travels(
             changed(None, None, None, None),
             "thread.changed",
-            r#"{"title":null,"headId":null,"pinned":true,"archived":false,"folder":null,"deletedAt":null}"#,
+            r#"{"title":null,"headId":null,"summaryTo":null,"pinned":true,"archived":false,"folder":null,"deletedAt":null}"#,
         );
         travels(
             changed(Some("t"), Some(message), Some("f"), Some(at)),
             "thread.changed",
-            r#"{"title":"t","headId":"ID","pinned":true,"archived":false,"folder":"f","deletedAt":"2027-01-15T08:00:00.123Z"}"#,
+            r#"{"title":"t","headId":"ID","summaryTo":"ID","pinned":true,"archived":false,"folder":"f","deletedAt":"2027-01-15T08:00:00.123Z"}"#,
         );
         let metadata = InputMetadata { client_message_id: None, parent_id: Some(message), partial: false };
         let body = InputBody::User { content: InputContent::Text("hi") };

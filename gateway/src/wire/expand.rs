@@ -106,10 +106,11 @@ fn expand<'a>(thread_id: ThreadId, event: &'a Event, has: Has, out: &mut Vec<AgU
 /// What is about the thread itself.
 fn expand_of_thread<'a>(event: &'a Event, out: &mut Vec<AgUi<'a>>) {
     match &event.body {
-        EventBody::ThreadChanged { title, head_id, pinned, archived, folder, deleted_at } => {
+        EventBody::ThreadChanged { title, head_id, summary_to, pinned, archived, folder, deleted_at } => {
             out.push(AgUi::Custom(Custom::ThreadChanged(ThreadChanged {
                 title: title.as_deref(),
                 head_id: *head_id,
+                summary_to: *summary_to,
                 pinned: *pinned,
                 archived: *archived,
                 folder: folder.as_deref(),

@@ -23,6 +23,7 @@ mod byok;
 mod chat_terminal;
 mod cli_completions;
 mod cli_init;
+mod compact;
 mod consent_rest;
 mod credentials;
 mod doctor;

@@ -147,6 +147,22 @@ limits! {
     TITLE_ANSWER_BYTES: usize = 16 * 1024, bytes;
     /// How often a title is asked for when that fails.
     TITLE_TRIES: i32 = 3, items;
+    /// A summary that stands for the older part of a thread.
+    SUMMARY_BYTES: usize = 16 * 1024, bytes;
+    /// The newest questions of a thread that are never summarized, with what follows them.
+    SUMMARY_KEPT: usize = 2, items;
+    /// Text of a conversation that the small model reads at once for a summary; what is longer takes several calls.
+    SUMMARY_READ_BYTES: usize = 48 * 1024, bytes;
+    /// Of that, one message.
+    SUMMARY_MESSAGE_BYTES: usize = 8 * 1024, bytes;
+    /// Of that, what one tool was given or answered.
+    SUMMARY_RESULT_BYTES: usize = 2 * 1024, bytes;
+    /// Writing a summary, with all its calls.
+    SUMMARY_TIME: u64 = 180_000, milliseconds;
+    /// Output tokens asked of the small model in one call for a summary, with what it thinks.
+    SUMMARY_TOKENS: u32 = 8_192, tokens;
+    /// Text of its answer; more is no summary.
+    SUMMARY_ANSWER_BYTES: usize = 64 * 1024, bytes;
     /// What is searched for.
     SEARCH_CHARS: usize = 400, characters;
     /// A deleted thread can be restored for so long; then it is removed for good.

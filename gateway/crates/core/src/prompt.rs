@@ -2,6 +2,7 @@
 //! so that a provider's prompt cache stays warm.
 
 pub mod files;
+pub mod summary;
 pub mod title;
 
 use std::collections::HashMap;
@@ -18,17 +19,19 @@ use crate::run::typed::Typed;
 pub const SYSTEM: &str = include_str!("../prompts/system.md");
 
 /// What stands before the conversation in every prompt of a profile. It changes seldom, and so do the
-/// prompts that begin with it: nothing in it may depend on the time or on the conversation.
+/// prompts that begin with it: nothing in it may depend on the time, nor on the conversation but for its summary.
 #[derive(Debug, Clone, Copy)]
 pub struct Opening<'a> {
     pub system: &'a str,
     pub user_context: Option<&'a str>,
+    /// What stands for the messages before the tail.
+    pub summary: Option<&'a str>,
     /// The person's, for the line that says when they sent a message.
     pub zone: Tz,
 }
 
-/// The prompt for the next model call: the opening, then as much of the tail as fits into `budget`
-/// bytes of text, beginning at a user's message. `tail` is in order, oldest first.
+/// The prompt for the next model call: the opening with the summary, then as much of the tail as fits into
+/// `budget` bytes of text, beginning at a user's message. `tail` is in order, oldest first.
 ///
 /// The time stands at the end of each message that the person sent, as the time of that message. So the
 /// model knows what time it is, and yesterday's prompt is still the beginning of today's.
@@ -36,9 +39,12 @@ pub struct Opening<'a> {
 /// Every tool call in the prompt has exactly one result, whatever the thread holds: a missing one
 /// is filled in, one without a call is left out.
 pub fn build(opening: &Opening<'_>, tail: &[Arc<Message>], budget: usize) -> Vec<PromptMessage> {
-    let kept = &tail[first_kept(tail, budget)..];
-    let mut results = results_by_call(kept);
     let mut prompt = vec![PromptMessage { role: Role::System, parts: vec![Part::text(opened(opening))] }];
+    let summary = opening.summary.map(summary::shown);
+    let kept = &tail[first_kept(tail, budget.saturating_sub(summary.as_ref().map_or(0, String::len)))..];
+    // It may quote others, and so it is no part of the system prompt.
+    prompt.extend(summary.map(|text| PromptMessage { role: Role::User, parts: vec![Part::text(text)] }));
+    let mut results = results_by_call(kept);
     for (index, message) in kept.iter().enumerate() {
         match message.role {
             Role::System => prompt.push(PromptMessage { role: message.role, parts: vec![Part::text(message.text())] }),

@@ -161,6 +161,7 @@ pages! {
     r#"select id, json_build_object('type', 'thread', 'profile', profile, 'id', id, 'title', title, 'titleBy', title_by,
               'headId', head_id, 'lastSeq', last_seq, 'hidden', hidden, 'temporary', temporary, 'pinned', pinned,
               'archived', archived, 'folder', folder, 'deletedAt', deleted_at, 'forkedFromThread', forked_from_thread, 'forkedFromMessage', forked_from_message,
+              'summary', summary, 'summaryTo', summary_to, 'summaryModel', summary_model, 'summaryAt', summary_at,
               'inputTokens', total_input_tokens, 'outputTokens', total_output_tokens, 'createdAt', created_at,
               'updatedAt', updated_at)::text as "line!"
          from threads where user_id = $1 and profile = $2 and id > $4 order by id limit $3"#

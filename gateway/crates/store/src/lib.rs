@@ -35,6 +35,7 @@ pub mod search;
 pub mod sent;
 pub mod steps;
 pub mod store;
+pub mod summaries;
 pub mod thread_costs;
 pub mod threads;
 pub mod tickets;

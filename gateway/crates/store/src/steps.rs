@@ -16,6 +16,8 @@ pub enum StepKind {
     ModelCall,
     /// The thread's title, after the run.
     Title,
+    /// The thread's summary, when a person wanted one.
+    Distillation,
 }
 
 impl StepKind {
@@ -23,11 +25,12 @@ impl StepKind {
         match self {
             Self::ModelCall => "model_call",
             Self::Title => "title",
+            Self::Distillation => "distillation",
         }
     }
 
     fn parse(text: &str) -> Self {
-        if text == Self::Title.as_str() { Self::Title } else { Self::ModelCall }
+        [Self::Title, Self::Distillation].into_iter().find(|kind| text == kind.as_str()).unwrap_or(Self::ModelCall)
     }
 }
 

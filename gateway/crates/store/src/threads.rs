@@ -17,6 +17,8 @@ use crate::tx::Tx;
 pub struct LockedThread {
     pub head_id: Option<MessageId>,
     pub last_seq: i64,
+    /// The newest message that the thread's summary stands for.
+    pub summary_to: Option<MessageId>,
     pub hidden: bool,
     /// It can be restored, and nothing else.
     pub deleted: bool,
@@ -44,6 +46,8 @@ pub struct ThreadSummary {
     /// Where a fork came from; what it names may be gone.
     pub forked_from: Option<(ThreadId, MessageId)>,
     pub head_id: Option<MessageId>,
+    /// The newest message that its summary stands for.
+    pub summary_to: Option<MessageId>,
     pub last_seq: i64,
     pub total_input_tokens: i64,
     pub total_output_tokens: i64,
@@ -75,14 +79,14 @@ pub async fn insert(tx: &mut Tx, id: ThreadId, kind: Kind) -> Result<LockedThrea
     )
     .execute(tx.conn())
     .await?;
-    Ok(LockedThread { head_id: None, last_seq: 0, hidden, deleted: false })
+    Ok(LockedThread { head_id: None, last_seq: 0, summary_to: None, hidden, deleted: false })
 }
 
 /// Locks the thread until the end of the transaction: whoever appends to a thread holds this.
 pub async fn lock(tx: &mut Tx, id: ThreadId) -> Result<LockedThread, StoreError> {
     let owner = tx.owner().clone();
     let row = sqlx::query!(
-        r#"select head_id, last_seq, hidden, deleted_at is not null as "deleted!"
+        r#"select head_id, last_seq, summary_to, hidden, deleted_at is not null as "deleted!"
              from threads where user_id = $1 and profile = $2 and id = $3 for update"#,
         owner.user.as_str(),
         owner.profile.as_str(),
@@ -94,6 +98,7 @@ pub async fn lock(tx: &mut Tx, id: ThreadId) -> Result<LockedThread, StoreError>
     Ok(LockedThread {
         head_id: row.head_id.map(MessageId::from_uuid),
         last_seq: row.last_seq,
+        summary_to: row.summary_to.map(MessageId::from_uuid),
         hidden: row.hidden,
         deleted: row.deleted,
     })
@@ -185,7 +190,7 @@ pub async fn list(
     let rows = sqlx::query_as!(
         Row,
         "select id, title, head_id, last_seq, pinned, archived, folder, temporary, deleted_at, forked_from_thread, forked_from_message,
-                total_input_tokens, total_output_tokens, created_at, updated_at
+                summary_to, total_input_tokens, total_output_tokens, created_at, updated_at
            from threads
           where user_id = $1 and profile = $2 and not hidden
             and ($3::timestamptz is null or (updated_at, id) < ($3, $4))
@@ -249,7 +254,7 @@ pub async fn load(tx: &mut Tx, id: ThreadId) -> Result<ThreadSummary, StoreError
     sqlx::query_as!(
         Row,
         "select id, title, head_id, last_seq, pinned, archived, folder, temporary, deleted_at, forked_from_thread, forked_from_message,
-                total_input_tokens, total_output_tokens, created_at, updated_at
+                summary_to, total_input_tokens, total_output_tokens, created_at, updated_at
            from threads where user_id = $1 and profile = $2 and id = $3 and deleted_at is null",
         owner.user.as_str(),
         owner.profile.as_str(),
@@ -295,7 +300,7 @@ pub async fn change(tx: &mut Tx, id: ThreadId, change: &Change) -> Result<Thread
                 folder = case when $11 then $12 else folder end
           where user_id = $1 and profile = $2 and id = $3
          returning id, title, head_id, last_seq, pinned, archived, folder, temporary, deleted_at, forked_from_thread, forked_from_message,
-                   total_input_tokens, total_output_tokens, created_at, updated_at",
+                   summary_to, total_input_tokens, total_output_tokens, created_at, updated_at",
         owner.user.as_str(),
         owner.profile.as_str(),
         id.as_uuid(),
@@ -413,7 +418,7 @@ pub async fn name(tx: &mut Tx, id: ThreadId, title: &str) -> Result<Option<Threa
           where user_id = $1 and profile = $2 and id = $3
             and title is null and title_by is null and deleted_at is null
          returning id, title, head_id, last_seq, pinned, archived, folder, temporary, deleted_at, forked_from_thread, forked_from_message,
-                   total_input_tokens, total_output_tokens, created_at, updated_at",
+                   summary_to, total_input_tokens, total_output_tokens, created_at, updated_at",
         owner.user.as_str(),
         owner.profile.as_str(),
         id.as_uuid(),
@@ -424,26 +429,28 @@ pub async fn name(tx: &mut Tx, id: ThreadId, title: &str) -> Result<Option<Threa
     Ok(row.map(Row::into_summary))
 }
 
-struct Row {
-    id: Uuid,
-    title: Option<String>,
-    head_id: Option<Uuid>,
-    last_seq: i64,
-    pinned: bool,
-    archived: bool,
-    folder: Option<String>,
-    temporary: bool,
-    deleted_at: Option<DateTime<Utc>>,
-    forked_from_thread: Option<Uuid>,
-    forked_from_message: Option<Uuid>,
-    total_input_tokens: i64,
-    total_output_tokens: i64,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
+/// A thread as a query tells it.
+pub(crate) struct Row {
+    pub(crate) id: Uuid,
+    pub(crate) title: Option<String>,
+    pub(crate) head_id: Option<Uuid>,
+    pub(crate) last_seq: i64,
+    pub(crate) pinned: bool,
+    pub(crate) archived: bool,
+    pub(crate) folder: Option<String>,
+    pub(crate) temporary: bool,
+    pub(crate) deleted_at: Option<DateTime<Utc>>,
+    pub(crate) forked_from_thread: Option<Uuid>,
+    pub(crate) forked_from_message: Option<Uuid>,
+    pub(crate) summary_to: Option<Uuid>,
+    pub(crate) total_input_tokens: i64,
+    pub(crate) total_output_tokens: i64,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) updated_at: DateTime<Utc>,
 }
 
 impl Row {
-    fn into_summary(self) -> ThreadSummary {
+    pub(crate) fn into_summary(self) -> ThreadSummary {
         let origin = self.forked_from_thread.zip(self.forked_from_message);
         ThreadSummary {
             id: ThreadId::from_uuid(self.id),
@@ -455,6 +462,7 @@ impl Row {
             deleted_at: self.deleted_at,
             forked_from: origin.map(|(thread, message)| (ThreadId::from_uuid(thread), MessageId::from_uuid(message))),
             head_id: self.head_id.map(MessageId::from_uuid),
+            summary_to: self.summary_to.map(MessageId::from_uuid),
             last_seq: self.last_seq,
             total_input_tokens: self.total_input_tokens,
             total_output_tokens: self.total_output_tokens,

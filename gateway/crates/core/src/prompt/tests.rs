@@ -7,7 +7,7 @@ use crate::message::{Made, joined_text};
 /// Each message is announced by itself, unless a test says otherwise.
 static NEXT: AtomicI64 = AtomicI64::new(1);
 
-const OPENING: Opening<'static> = Opening { system: "s", user_context: None, zone: Tz::UTC };
+const OPENING: Opening<'static> = Opening { system: "s", user_context: None, summary: None, zone: Tz::UTC };
 /// When all messages here were sent.
 const SENT: &str = "\n\n[sent Thursday 1970-01-01 00:00, UTC]";
 
@@ -117,6 +117,16 @@ fn the_opening_holds_the_users_context_marked_and_closed() {
     assert_eq!(first(None), "s");
     assert_eq!(first(Some("I am Anna.\n")), "s\n\n<user_context>\nI am Anna.\n</user_context>");
     assert_eq!(first(Some("</user_context> x")).matches("</user_context").count(), 1);
+}
+
+#[test]
+fn the_summary_stands_before_the_tail_and_counts_as_a_part_of_it() {
+    let tail = [message(Role::User, vec![Part::text("first")]), message(Role::User, vec![Part::text("second")])];
+    let opening = Opening { summary: Some("was </summary> said"), ..OPENING };
+    let summary = "user: <summary>\nwas <\\/summary> said\n</summary>";
+    assert_eq!(shown(&build(&opening, &tail, 1_000)), [summary, "user: first", "user: second"]);
+    assert_eq!(shown(&build(&opening, &tail, 40)), [summary, "user: second"]);
+    assert_eq!(shown(&build(&OPENING, &tail, 40)), ["user: first", "user: second"]);
 }
 
 #[test]

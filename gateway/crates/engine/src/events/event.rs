@@ -97,6 +97,9 @@ pub enum EventBody {
     ThreadChanged {
         title: Option<String>,
         head_id: Option<MessageId>,
+        /// The newest message that the thread's summary stands for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        summary_to: Option<MessageId>,
         pinned: bool,
         archived: bool,
         /// Absent in events from before there were folders.

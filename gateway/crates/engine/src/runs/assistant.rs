@@ -65,17 +65,17 @@ impl From<BrokenKey> for StoreError {
 }
 
 /// What was loaded for a run.
-pub(super) struct Loaded {
+pub(crate) struct Loaded {
     /// `false`: nothing may be done any more.
-    pub(super) is_active: bool,
+    pub(crate) is_active: bool,
     /// With the rights that it has now.
-    pub(super) scope: Scope,
-    pub(super) assistant: Assistant,
+    pub(crate) scope: Scope,
+    pub(crate) assistant: Assistant,
     /// The time of this transaction.
-    pub(super) now: DateTime<Utc>,
+    pub(crate) now: DateTime<Utc>,
 }
 
-pub(super) async fn load(tx: &mut Tx, parts: &Parts, scope: &Scope) -> Result<Loaded, StoreError> {
+pub(crate) async fn load(tx: &mut Tx, parts: &Parts, scope: &Scope) -> Result<Loaded, StoreError> {
     let Employer { rights, settings, now } = profiles::employer(tx, scope.key.as_deref()).await?;
     let mut scope = scope.clone();
     // What the server itself begins says for itself what it may do.
@@ -128,8 +128,20 @@ impl Assistant {
         }
     }
 
+    /// Which models would be asked for small work, in order, or why none may be; without a small one those that answer.
+    pub(crate) fn plan_small(&self, parts: &Parts) -> Result<Vec<String>, ModelError> {
+        if !parts.llm.has_small_model() {
+            return self.plan(parts, None);
+        }
+        if let Some(broken) = &self.broken {
+            return Err(ModelError::new(ModelErrorKind::NoKey, broken.to_string()));
+        }
+        parts.llm.plan(&[], Purpose::Small, &self.access)
+    }
+
     pub(super) fn opening(&self) -> Opening<'_> {
-        Opening { system: &self.system_prompt, user_context: self.user_context.as_deref(), zone: self.zone }
+        let (system, user_context) = (&self.system_prompt, self.user_context.as_deref());
+        Opening { system, user_context, summary: None, zone: self.zone }
     }
 
     /// Leaves out what this profile may not use of the operator's servers.

@@ -50,6 +50,8 @@ pub(super) struct Driver {
     pub(super) context: Context,
     pub(super) assistant: Arc<Assistant>,
     pub(super) state: RunState,
+    /// What stands for the messages before the tail.
+    pub(super) summary: Option<String>,
     /// The branch so far, bounded, oldest first.
     pub(super) tail: Vec<Arc<Message>>,
     /// The calls of the current answer.
@@ -105,6 +107,7 @@ impl Driver {
             context,
             assistant: Arc::new(assistant),
             state,
+            summary: None,
             tail,
             calls: HashMap::new(),
             provider_ids: HashMap::new(),

@@ -1,6 +1,7 @@
 //! Runs, from submission to their end.
 
 mod acting;
+pub(crate) mod aside;
 mod asking;
 pub mod assistant;
 pub(crate) mod commit;
@@ -10,6 +11,7 @@ mod gathering;
 pub(crate) mod hold;
 mod joining;
 pub mod models;
+pub(crate) mod past;
 pub mod recovery;
 mod resume;
 pub mod revise;

@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use adjutant_core::limits;
 use adjutant_core::message::{Message, Role};
 use adjutant_core::prompt;
 use adjutant_core::run::checkpoint;
@@ -23,6 +22,7 @@ use super::control::announce;
 use super::driver::{Context, Driver};
 use super::hold::Hold;
 use super::joining;
+use super::past::{self, Past};
 use super::rules::Rules;
 use crate::engine::Engine;
 use crate::events::event::{Event, EventBody};
@@ -33,6 +33,7 @@ struct Found {
     hidden: bool,
     state: RunState,
     ledger: Vec<LedgerRow>,
+    summary: Option<String>,
     tail: Vec<Message>,
     loaded: Loaded,
     rules: Rules,
@@ -104,7 +105,7 @@ impl Engine {
         if let (Some(first), Some(last)) = (events.first(), events.last()) {
             commit::wake_peers(&self.inner, tx, thread, first.seq, last.seq).await?;
         }
-        let mut tail = messages::tail(tx, thread, tip, limits::TAIL_MESSAGES).await?;
+        let Past { summary, mut tail } = past::load(tx, thread, &locked, tip).await?;
         if !tail.iter().any(|message| message.id == run.message_id) {
             // So long a run: what it was asked always stays.
             let asked = messages::tail(tx, thread, run.message_id, 1).await?;
@@ -114,11 +115,11 @@ impl Engine {
         let loaded = assistant::load_again(tx, &self.inner.parts, &run).await?;
         let rules = Rules::to_offer(tx).await?;
         let foreign = messages::hold_foreign_text(tx, thread).await?;
-        Ok(Found { run, hidden: locked.hidden, state, ledger, tail, loaded, rules, foreign, events })
+        Ok(Found { run, hidden: locked.hidden, state, ledger, summary, tail, loaded, rules, foreign, events })
     }
 
     async fn work_on(&self, hold: Hold, found: Found) -> Result<(), StoreError> {
-        let Found { run, hidden, state, ledger, tail, loaded, rules, foreign, events: _ } = found;
+        let Found { run, hidden, state, ledger, summary, tail, loaded, rules, foreign, events: _ } = found;
         let tail: Vec<Arc<Message>> = tail.into_iter().map(Arc::new).collect();
         let read_foreign_text = foreign || prompt::holds_foreign_text(&tail);
         let event = match state.phase {
@@ -141,6 +142,7 @@ impl Engine {
         };
         let mut driver = Driver::new(self.clone(), context, assistant, state, tail, hold.bell());
         driver.rules = rules;
+        driver.summary = summary;
         driver.provider_ids = provider_ids(&driver.tail);
         driver.calls = ledger.into_iter().map(|row| (row.id, row)).collect();
         // A decision or a cancel may have come while nobody worked on the run.

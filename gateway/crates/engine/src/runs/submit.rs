@@ -25,6 +25,7 @@ use super::assistant::{self, RIGHTS_LOST};
 use super::commit::{self, event_row};
 use super::driver::{Context, Driver};
 use super::hold::Hold;
+use super::past::{self, Past};
 use super::rules::Rules;
 use super::submission::{Accepted, Edited, Submission, SubmitError, Target, TryAgain};
 use crate::engine::Engine;
@@ -219,13 +220,11 @@ impl Engine {
         let gate = if queued {
             None
         } else {
-            let mut tail = match parent {
-                Some(parent) => messages::tail(tx, thread, parent, limits::TAIL_MESSAGES).await?,
-                None => Vec::new(),
-            }
-            .into_iter()
-            .map(Arc::new)
-            .collect::<Vec<_>>();
+            let past = match parent {
+                Some(parent) => past::load(tx, thread, &locked, parent).await?,
+                None => Past { summary: None, tail: Vec::new() },
+            };
+            let mut tail: Vec<Arc<Message>> = past.tail.into_iter().map(Arc::new).collect();
             tail.extend(written.iter().cloned());
             let context = Context {
                 scope: loaded.scope,
@@ -243,6 +242,7 @@ impl Engine {
             let hold = Hold::of(self, context.lease);
             let mut driver = Driver::new(self.clone(), context, loaded.assistant, state, tail, hold.bell());
             driver.rules = rules;
+            driver.summary = past.summary;
             driver.start(hold, vec![begun], Some(opened));
             Some(gate)
         };

@@ -11,7 +11,7 @@ use adjutant_core::model::{
     FileContent, ModelAnswer, ModelError, ModelErrorKind, ModelEvent, ModelRequest, PassedOver, Purpose, StopReason,
     Usage,
 };
-use adjutant_core::prompt;
+use adjutant_core::prompt::{self, Opening};
 use adjutant_core::run::state::Event as MachineEvent;
 use adjutant_core::tool::ToolSpec;
 use adjutant_store::error::StoreError;
@@ -293,7 +293,7 @@ impl Driver {
             purpose: Purpose::Answer,
             access: self.assistant.access.clone(),
             messages: prompt::build(
-                &self.assistant.opening(),
+                &Opening { summary: self.summary.as_deref(), ..self.assistant.opening() },
                 &prompt::files::inlined(&self.tail, &files),
                 limits::PROMPT_BYTES,
             ),

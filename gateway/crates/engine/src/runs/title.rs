@@ -5,25 +5,20 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use adjutant_core::ids::{RunId, StepId, ThreadId};
+use adjutant_core::ids::{RunId, ThreadId};
 use adjutant_core::limits;
-use adjutant_core::message::{Message, without_nul};
-use adjutant_core::model::{
-    ModelAnswer, ModelError, ModelErrorKind, ModelEvent, ModelRequest, PromptMessage, Purpose, Usage,
-};
+use adjutant_core::message::Message;
+use adjutant_core::model::{ModelRequest, PromptMessage, Purpose};
 use adjutant_core::prompt::title;
 use adjutant_core::run::state::{Outcome, Phase};
 use adjutant_core::scope::Scope;
 use adjutant_store::error::StoreError;
-use adjutant_store::steps::{self, ModelCallStep, StepKind};
+use adjutant_store::steps::StepKind;
 use adjutant_store::threads;
-use adjutant_store::tx::Tx;
-use chrono::{DateTime, Utc};
-use futures::StreamExt;
 
+use super::aside::{self, Asked};
 use super::assistant;
 use super::driver::Driver;
-use super::thinking::{shown, stop};
 use crate::engine::Engine;
 use crate::threads::change::{ThreadError, tell};
 
@@ -58,31 +53,22 @@ impl Engine {
     ) -> Result<(), ThreadError> {
         let Some(prompt) = title::build(tail) else { return Ok(()) };
         let Some(request) = self.claim_title(scope, thread, prompt).await? else { return Ok(()) };
-        let model = request.models.first().cloned();
-        let begun = self.inner.parts.clock.now();
-        let stopping = self.supervisor().stopping().clone();
-        let asked = tokio::select! {
-            biased;
-            // Nobody failed: the claim is given back, and nothing is on record.
-            () = stopping.cancelled() => None,
-            asked = tokio::time::timeout(limits::TITLE_TIME, self.ask_for_title(request)) => Some(
-                asked.unwrap_or_else(|_| Err(ModelError::new(ModelErrorKind::TimedOut, "the small model takes too long")))
-            ),
-        };
         let owner = scope.owner();
-        let Some(asked) = asked else {
+        let Some(Asked { answer, step }) =
+            self.ask_aside(StepKind::Title, request, limits::TITLE_TIME, limits::TITLE_ANSWER_BYTES).await
+        else {
+            // Nobody failed: the claim is given back.
             self.store().scoped(&owner, async |tx| threads::release_title(tx, thread).await).await?;
             return Ok(());
         };
-        if let Err(error) = &asked {
+        if let Err(error) = &answer {
             tracing::info!(thread.id = %thread, reason = %error, "no title, the next run that ends asks again");
         }
-        let accepted = asked.as_ref().ok().and_then(|answer| title::accept(&answer.text));
-        let usage = asked.as_ref().map(|answer| answer.usage).unwrap_or_default();
-        let step = record(asked, model, begun, self.inner.parts.clock.now());
+        let accepted = answer.as_ref().ok().and_then(|answer| title::accept(&answer.text));
+        let usage = step.usage;
         self.in_thread(&owner, thread, async |_, tx, _, after| {
             threads::add_usage(tx, thread, usage).await?;
-            keep(tx, run, step).await?;
+            aside::keep(tx, run, step).await?;
             match &accepted {
                 Some(title) => {
                     // A person may have been faster.
@@ -133,68 +119,4 @@ impl Engine {
             })
             .await
     }
-
-    async fn ask_for_title(&self, request: ModelRequest) -> Result<ModelAnswer, ModelError> {
-        let no_title = |sentence: &str| ModelError::new(ModelErrorKind::Garbled, sentence);
-        let mut stream = self.inner.parts.llm.stream(request);
-        let mut length = 0;
-        while let Some(event) = stream.next().await {
-            match event? {
-                ModelEvent::TextDelta(text) => length += text.len(),
-                ModelEvent::ThinkingDelta(_) => {}
-                ModelEvent::Finished(answer) => return Ok(answer),
-            }
-            if length > limits::TITLE_ANSWER_BYTES {
-                return Err(no_title("the small model's answer is no title"));
-            }
-        }
-        Err(ModelError::new(ModelErrorKind::Truncated, "the small model's answer has no end"))
-    }
-}
-
-/// The record of the call, whatever came of it: what it used and cost, or why it failed.
-fn record(
-    asked: Result<ModelAnswer, ModelError>,
-    model: Option<String>,
-    started_at: DateTime<Utc>,
-    finished_at: DateTime<Utc>,
-) -> ModelCallStep {
-    let empty = ModelCallStep {
-        number: 0,
-        id: StepId::new(),
-        kind: StepKind::Title,
-        model,
-        stop: None,
-        error: None,
-        usage: Usage::default(),
-        provider: None,
-        paid_by: None,
-        cost: None,
-        passed_over: Vec::new(),
-        started_at,
-        finished_at,
-    };
-    match asked {
-        Ok(answer) => ModelCallStep {
-            model: Some(without_nul(answer.model)),
-            stop: Some(stop(answer.stop).to_owned()),
-            usage: answer.usage,
-            provider: Some(answer.provider),
-            paid_by: Some(answer.paid_by),
-            cost: answer.cost,
-            passed_over: shown(answer.passed_over),
-            ..empty
-        },
-        Err(error) => ModelCallStep {
-            error: Some((error.kind.code().to_owned(), without_nul(error.message))),
-            passed_over: shown(error.passed_over),
-            ..empty
-        },
-    }
-}
-
-/// Behind the steps of the run, which has ended.
-async fn keep(tx: &mut Tx, run: RunId, step: ModelCallStep) -> Result<(), StoreError> {
-    let number = steps::number_behind(tx, run).await?;
-    steps::insert(tx, run, &ModelCallStep { number, ..step }).await
 }

@@ -4,6 +4,7 @@
 use adjutant_core::ids::{MessageId, ThreadId};
 use adjutant_core::limits;
 use adjutant_core::message::without_nul;
+use adjutant_core::model::ModelError;
 use adjutant_core::scope::Owner;
 use adjutant_store::error::StoreError;
 use adjutant_store::runs::RunStatus;
@@ -28,6 +29,14 @@ pub enum ThreadError {
     NoFile,
     #[error("a run is going in this thread")]
     Busy,
+    #[error("nothing is older than the newest questions")]
+    NothingToCompact,
+    #[error("a summary of this thread is being written")]
+    Compacting,
+    #[error(transparent)]
+    Model(ModelError),
+    #[error("the server stops")]
+    Stopping,
     #[error("a title has at most {} characters", limits::TITLE_CHARS)]
     TitleTooLong,
     #[error("the name of a folder has at most {} characters", limits::FOLDER_CHARS)]
@@ -204,6 +213,7 @@ pub(crate) async fn tell(tx: &mut Tx, changed: &ThreadSummary) -> Result<Event, 
     let body = EventBody::ThreadChanged {
         title: changed.title.clone(),
         head_id: changed.head_id,
+        summary_to: changed.summary_to,
         pinned: changed.pinned,
         archived: changed.archived,
         folder: changed.folder.clone(),
