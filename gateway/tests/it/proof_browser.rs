@@ -44,6 +44,7 @@ journeys! {
     people_stay_apart "apart",
     people_begin "begin",
     people_chat "chat",
+    people_compact_chats "compact",
     people_run_an_errand "errand",
     people_send_files "files",
     people_find "find",
@@ -290,7 +291,7 @@ fn script(turn: &Turn, gate: &Arc<Semaphore>) -> Reply {
     let said = turn.last_user();
     let text = |text: &str| Piece::Text(text.to_owned());
     if turn.body["model"] == "small" {
-        return Reply::text(&title(&said));
+        return if said.starts_with("<question>") { Reply::text(&title(&said)) } else { summary(&said) };
     }
     if said.starts_with(household::ASKED) {
         return household::scene(turn.round(), in_pieces);
@@ -312,6 +313,7 @@ fn script(turn: &Turn, gate: &Arc<Semaphore>) -> Reply {
         "effect" if turn.round() == 1 => Reply::call("effects__effect", &json!({"key": rest})),
         "effect" => Reply::text(&format!("did effect {rest}")),
         "fail" => Reply::Status(400, "{}".to_owned()),
+        "recall" => Reply::text(&format!("First I read: {}", recalled(turn))),
         "play" => play(rest, turn.round(), gate),
         _ => Reply::text(&format!("I heard: {said}")),
     }
@@ -323,6 +325,23 @@ fn title(asked: &str) -> String {
     let words: Vec<&str> =
         said.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
     format!("About {}", words[..words.len().min(4)].join(" "))
+}
+
+/// What the small model makes of a passage: what the person said in it. It writes none of one that says `fail`.
+fn summary(passage: &str) -> Reply {
+    let said = passage.split("<said by=\"user\"").skip(1).filter_map(|said| said.lines().nth(1));
+    let said: Vec<&str> = said.collect();
+    if said.contains(&"fail") {
+        return Reply::Status(400, "{}".to_owned());
+    }
+    Reply::text(&format!("**They said:** {}. <img src=x onerror=alert(1)>", said.join("; ")))
+}
+
+/// The first that the model reads of a conversation, without marks around it.
+fn recalled(turn: &Turn) -> String {
+    let first = turn.messages().iter().find(|message| message["role"] == "user");
+    let text = first.and_then(|message| message["content"].as_str()).unwrap_or_default();
+    text.lines().find(|line| !line.starts_with('<')).unwrap_or_default().to_owned()
 }
 
 /// A journey's own script: for each round of the run a list of pieces, as JSON. A text is streamed, `{"think": "…"}` too;

@@ -1,6 +1,7 @@
 // What can be said by `/` in the composer, in the command box, and by key.
 import { archive, move, moveSomewhere, remove, tell } from './chatDeeds';
 import type { Id } from './combos';
+import { compacting } from './compacting.svelte';
 import { desk } from './desk.svelte';
 import { print, save } from './exporting';
 import type { Run } from './message.svelte';
@@ -76,6 +77,12 @@ const all: Order[] = [
       const last = thread && lastSaid(thread.id);
       if (last) desk.tryAgain(thread.id, last);
     },
+  },
+  {
+    name: 'compact',
+    word: 'order.compact',
+    fits: ({ thread, run }) => thread !== null && run === undefined,
+    act: ({ thread }) => thread && void compacting.begin(thread.id),
   },
   {
     name: 'rename',

@@ -117,6 +117,15 @@ export class Threads {
     this.#put(await answer(api.PATCH('/api/threads/{id}', { params: { path: { id } }, body })));
   }
 
+  /** A summary stands in for its older part, when the model has written it. */
+  async compact(id: string) {
+    this.#put(await answer(api.POST('/api/threads/{id}/compact', { params: { path: { id } } })));
+  }
+
+  async removeSummary(id: string) {
+    this.#put(await answer(api.DELETE('/api/threads/{id}/summary', { params: { path: { id } } })));
+  }
+
   async delete({ id }: Thread) {
     try {
       await api.DELETE('/api/threads/{id}', { params: { path: { id } } });

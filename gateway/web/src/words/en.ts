@@ -378,7 +378,19 @@ export const en = {
     'The prices of {count} calls are not known; they are not in the sum.',
   ],
   'gauge.noWindow': 'How much this model can read at once is not known.',
-  'gauge.full': 'It is nearly full. A new chat, or a fork from an earlier message, reads less.',
+  'gauge.full': 'It is nearly full. Compact it, or begin a new chat.',
+
+  'compact.word': 'Compact now',
+  'compact.what':
+    'The model reads a summary in place of all but the last two questions. Nothing that was said is deleted, and it can be undone.',
+  'compact.does': 'Compacting…',
+  'compact.ahead': 'Compacted',
+  'compact.next': 'Compacted: less with the next answer',
+  'compact.done': 'The model reads a summary of the older part from now on.',
+  'compact.label': 'Summary for the model',
+  'compact.here': 'Of what stands above, the model reads a summary',
+  'compact.by': 'Written by {model}, {when}',
+  'compact.undo': 'Read the messages again',
 
   'models.legend': 'Which model answers in this chat',
   'models.auto': '{model} first, the others if it cannot',
@@ -398,6 +410,7 @@ export const en = {
   'order.temporary': 'Start a temporary chat',
   'order.stop': 'Stop the answer',
   'order.again': 'Try the last answer again',
+  'order.compact': 'Compact: the model reads a summary of the older part',
   'order.steer': 'Steer: what you write next joins this answer',
   'order.find': 'Find chats and messages',
   'order.rename': 'Rename this chat',
