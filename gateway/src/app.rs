@@ -29,6 +29,7 @@ struct Inner {
     uploads: Semaphore,
     model_tests: Arc<Places>,
     exports: Arc<Places>,
+    compactions: Arc<Places>,
     page: Page,
 }
 
@@ -37,6 +38,7 @@ impl App {
         let uploads = Semaphore::new(limits::FILE_UPLOADS);
         let model_tests = Places::new(limits::MODEL_TESTS, limits::USER_MODEL_TESTS);
         let exports = Places::new(limits::EXPORTS, limits::USER_EXPORTS);
+        let compactions = Places::new(limits::COMPACTIONS, limits::USER_COMPACTIONS);
         Self(Arc::new(Inner {
             engine,
             keys,
@@ -46,6 +48,7 @@ impl App {
             uploads,
             model_tests,
             exports,
+            compactions,
             page: Page::embedded(),
         }))
     }
@@ -93,6 +96,11 @@ impl App {
     /// Places for exports that are read at once.
     pub fn exports(&self) -> &Arc<Places> {
         &self.0.exports
+    }
+
+    /// Places for threads that are compacted at once.
+    pub fn compactions(&self) -> &Arc<Places> {
+        &self.0.compactions
     }
 
     /// What a browser is shown.

@@ -237,6 +237,11 @@ impl From<&ThreadError> for Problem {
                 let detail = "the thread has no answers before its newest two questions that a summary could stand for";
                 Self::new(StatusCode::CONFLICT, "nothing_to_compact", detail)
             }
+            ThreadError::NothingAnswered => {
+                let detail = "no model answered in this thread yet, which is a copy: ask something first";
+                Self::new(StatusCode::CONFLICT, "nothing_answered", detail)
+            }
+            ThreadError::RightsLost => Self::unauthorized(),
             ThreadError::Compacting => Self::new(StatusCode::CONFLICT, "thread_compacting", error.to_string()),
             ThreadError::Model(failed) => {
                 let status = match failed.kind {

@@ -319,8 +319,16 @@ pub(super) async fn compact(
     Id(thread): Id<ThreadId>,
     _: NoBody,
 ) -> Result<Json<ThreadView>, Problem> {
+    let place = app.compactions().take(&user.scope.user).ok_or_else(|| {
+        let detail = "too many threads are compacted at the moment; try again soon";
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_compactions", detail)
+    })?;
     let (engine, scope) = (app.engine().clone(), user.scope.clone());
-    let compacted = app.to_the_end("compact", async move { engine.compact_thread(&scope, thread).await }).await;
+    let compacted = app.to_the_end("compact", async move {
+        let _place = place;
+        engine.compact_thread(&scope, thread).await
+    });
+    let compacted = compacted.await;
     view(&app, &user.scope.owner(), compacted.ok_or_else(Problem::internal)??).await
 }
 
@@ -351,7 +359,7 @@ pub(super) async fn summary(
 ) -> Result<Json<SummaryView>, Problem> {
     let owner = user.scope.owner();
     let found = app.store().scoped(&owner, async |tx| summaries::load(tx, thread).await).await?;
-    let Summary { text, to, model, at } = found.ok_or_else(Problem::not_found)?;
+    let Summary { text, to, model, at, .. } = found.ok_or_else(Problem::not_found)?;
     Ok(Json(SummaryView { text, message_id: to, model, created_at: at }))
 }
 

@@ -341,7 +341,7 @@ fn summary(passage: &str) -> Reply {
 fn recalled(turn: &Turn) -> String {
     let first = turn.messages().iter().find(|message| message["role"] == "user");
     let text = first.and_then(|message| message["content"].as_str()).unwrap_or_default();
-    text.lines().find(|line| !line.starts_with('<')).unwrap_or_default().to_owned()
+    text.lines().find(|line| !line.starts_with(['<', '['])).unwrap_or_default().to_owned()
 }
 
 /// A journey's own script: for each round of the run a list of pieces, as JSON. A text is streamed, `{"think": "…"}` too;

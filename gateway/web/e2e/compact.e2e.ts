@@ -76,7 +76,7 @@ describe.each(sizes)('on a %s', (size) => {
       await place(seen).waitFor();
       expect(await lines(seen)).toEqual(['echo one', 'echo two', mark, 'echo three', 'echo four']);
     }
-    expect(await gauge(page).textContent()).toContain('Compacted');
+    await expect.poll(() => gauge(page).textContent(), { timeout: PATIENCE }).toContain('known with the next answer');
     await place(page).getByText(mark).click();
     await place(page).getByText('They said: echo one; echo two.').waitFor();
     expect(await place(page).locator('.text strong').textContent()).toBe('They said:');
@@ -86,7 +86,7 @@ describe.each(sizes)('on a %s', (size) => {
     expect(await fits(page)).toBe(true);
 
     await recalls(page, /They said: echo one; echo two/);
-    expect(await gauge(page).textContent()).not.toContain('Compacted');
+    await expect.poll(() => gauge(page).textContent(), { timeout: PATIENCE }).not.toContain('known with');
     // It stays over a reload, and is taken back on the other device.
     await page.reload();
     await place(page).waitFor();
@@ -102,7 +102,7 @@ describe.each(sizes)('on a %s', (size) => {
     await other.context.close();
   });
 
-  it('it is an order, is undone from its word, and where it cannot be done it says why', async () => {
+  it('it is an order, is taken back from its word, and where it cannot be done it says why', async () => {
     const rest = await Rest.person();
     const { context, page, faults } = await visit(browser, { size, key: rest.key });
     const order = async () => {
@@ -126,7 +126,7 @@ describe.each(sizes)('on a %s', (size) => {
 
     await talk(page, ['echo one', 'echo two', 'echo three']);
     await order();
-    await toast(page, 'The model reads a summary').getByRole('button', { name: 'Undo' }).click();
+    await toast(page, 'The model reads a summary').getByRole('button', { name: 'Read the messages again' }).click();
     await place(page).waitFor({ state: 'detached' });
     await recalls(page, /First I read: echo one/);
     expect(faults).toEqual([]);

@@ -151,6 +151,10 @@ limits! {
     SUMMARY_BYTES: usize = 16 * 1024, bytes;
     /// The newest questions of a thread that are never summarized, with what follows them.
     SUMMARY_KEPT: usize = 2, items;
+    /// Messages that are summarized before the summary is stored, and then further ones; one question's are never parted.
+    SUMMARY_MESSAGES: usize = 200, items;
+    /// Messages of a branch that are looked at for what is to be summarized, and for the end of a summary.
+    SUMMARY_BRANCH: i64 = 5_000, items;
     /// Text of a conversation that the small model reads at once for a summary; what is longer takes several calls.
     SUMMARY_READ_BYTES: usize = 48 * 1024, bytes;
     /// Of that, one message.
@@ -183,6 +187,10 @@ limits! {
     FORK_PAGE_BYTES: u64 = 128 * 1024, bytes;
     /// Rows of an export that are read at once.
     EXPORT_PAGE: i64 = 16, items;
+    /// Threads that one replica compacts at once.
+    COMPACTIONS: usize = 8, items;
+    /// The same for one user.
+    USER_COMPACTIONS: usize = 2, items;
     /// Exports that one replica writes at once.
     EXPORTS: usize = 8, items;
     /// The same for one user.

@@ -19,7 +19,7 @@ use crate::run::typed::Typed;
 pub const SYSTEM: &str = include_str!("../prompts/system.md");
 
 /// What stands before the conversation in every prompt of a profile. It changes seldom, and so do the
-/// prompts that begin with it: nothing in it may depend on the time, nor on the conversation but for its summary.
+/// prompts that begin with it: nothing in it may depend on the time, and of the conversation only the summary is in it.
 #[derive(Debug, Clone, Copy)]
 pub struct Opening<'a> {
     pub system: &'a str,
@@ -30,8 +30,8 @@ pub struct Opening<'a> {
     pub zone: Tz,
 }
 
-/// The prompt for the next model call: the opening with the summary, then as much of the tail as fits into
-/// `budget` bytes of text, beginning at a user's message. `tail` is in order, oldest first.
+/// The prompt for the next model call: the opening, then as much of the tail as fits into `budget` bytes of
+/// text with the summary, which stands at the head of the first message of the user. `tail` is in order, oldest first.
 ///
 /// The time stands at the end of each message that the person sent, as the time of that message. So the
 /// model knows what time it is, and yesterday's prompt is still the beginning of today's.
@@ -40,16 +40,15 @@ pub struct Opening<'a> {
 /// is filled in, one without a call is left out.
 pub fn build(opening: &Opening<'_>, tail: &[Arc<Message>], budget: usize) -> Vec<PromptMessage> {
     let mut prompt = vec![PromptMessage { role: Role::System, parts: vec![Part::text(opened(opening))] }];
-    let summary = opening.summary.map(summary::shown);
+    let mut summary = opening.summary.map(summary::shown);
     let kept = &tail[first_kept(tail, budget.saturating_sub(summary.as_ref().map_or(0, String::len)))..];
-    // It may quote others, and so it is no part of the system prompt.
-    prompt.extend(summary.map(|text| PromptMessage { role: Role::User, parts: vec![Part::text(text)] }));
     let mut results = results_by_call(kept);
     for (index, message) in kept.iter().enumerate() {
         match message.role {
             Role::System => prompt.push(PromptMessage { role: message.role, parts: vec![Part::text(message.text())] }),
             Role::User => {
-                let mut text = message.text();
+                // It may quote others, and so it is no part of the system prompt; not every model takes it by itself.
+                let mut text = summary.take().unwrap_or_default() + &message.text();
                 // Of messages that came together, as a caller's own history does, the last was sent now.
                 if kept.get(index + 1).is_none_or(|next| next.seq != message.seq) {
                     text.push_str(&sent(message, opening.zone));
@@ -61,6 +60,9 @@ pub fn build(opening: &Opening<'_>, tail: &[Arc<Message>], budget: usize) -> Vec
             Role::Assistant => push_answer(&mut prompt, message, &mut results),
             Role::Tool => {}
         }
+    }
+    if let Some(text) = summary {
+        prompt.insert(1, PromptMessage { role: Role::User, parts: vec![Part::text(text)] });
     }
     prompt
 }

@@ -152,6 +152,38 @@ pub async fn branch(
     Ok(rows.into_iter().map(|row| (MessageId::from_uuid(row.id), u64::from(row.bytes.unsigned_abs()))).collect())
 }
 
+/// Id and role of the messages behind `after` on the branch that ends at `tip`, oldest first. At most `limit`; the newest
+/// stay. `after` is the first of them where it is met.
+pub async fn roles(
+    tx: &mut Tx,
+    thread: ThreadId,
+    tip: MessageId,
+    after: Option<MessageId>,
+    limit: i64,
+) -> Result<Vec<(MessageId, Role)>, StoreError> {
+    let owner = tx.owner().clone();
+    let rows = sqlx::query!(
+        r#"with recursive branch as (
+             select m.id, m.parent_id, m.role, 1::bigint as depth from messages m
+              where m.user_id = $1 and m.profile = $2 and m.thread_id = $3 and m.id = $4
+             union all
+             select m.id, m.parent_id, m.role, branch.depth + 1 from branch
+               join messages m on m.user_id = $1 and m.profile = $2 and m.thread_id = $3 and m.id = branch.parent_id
+              where branch.depth < $6 and branch.id is distinct from $5)
+           select id as "id!", role as "role!" from branch order by depth desc"#,
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        thread.as_uuid(),
+        tip.as_uuid(),
+        after.map(MessageId::as_uuid),
+        limit,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let role = |text: &str| Role::parse(text).ok_or_else(|| StoreError::bug(format!("unknown role {text}")));
+    rows.into_iter().map(|row| Ok((MessageId::from_uuid(row.id), role(&row.role)?))).collect()
+}
+
 /// These messages of a thread, in the order of the ids asked for.
 pub async fn of_ids(tx: &mut Tx, thread: ThreadId, ids: &[MessageId]) -> Result<Vec<Message>, StoreError> {
     let owner = tx.owner().clone();

@@ -257,6 +257,23 @@ pub async fn requested_before(tx: &mut Tx, client_request_id: &str) -> Result<Op
     }))
 }
 
+/// The run of the thread that ended last. Nobody goes on with it.
+pub async fn last_ended(tx: &mut Tx, thread: ThreadId) -> Result<Option<RunId>, StoreError> {
+    let owner = tx.owner().clone();
+    let id = sqlx::query_scalar!(
+        "select id from runs
+          where user_id = $1 and profile = $2 and thread_id = $3
+            and state in ('succeeded', 'failed', 'cancelled', 'discarded')
+          order by finished_at desc nulls last, id desc limit 1",
+        owner.user.as_str(),
+        owner.profile.as_str(),
+        thread.as_uuid(),
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(id.map(RunId::from_uuid))
+}
+
 /// Runs of a thread that have not ended: going, waiting, queued or quarantined. The thread must be locked.
 pub async fn unfinished(tx: &mut Tx, thread: ThreadId) -> Result<Vec<Run>, StoreError> {
     let owner = tx.owner().clone();

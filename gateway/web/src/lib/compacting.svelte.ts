@@ -18,7 +18,7 @@ class Compacting {
     this.#going.add(thread);
     await tell(async () => {
       await desk.threads.compact(thread);
-      toasts.say(t('compact.done'), { word: t('action.undo'), act: () => void this.undo(thread) });
+      toasts.say(t('compact.done'), { word: t('compact.undo'), act: () => void this.undo(thread) });
     });
     this.#going.delete(thread);
   }

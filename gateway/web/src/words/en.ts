@@ -384,8 +384,7 @@ export const en = {
   'compact.what':
     'The model reads a summary in place of all but the last two questions. Nothing that was said is deleted, and it can be undone.',
   'compact.does': 'Compacting…',
-  'compact.ahead': 'Compacted',
-  'compact.next': 'Compacted: less with the next answer',
+  'compact.next': 'known with the next answer',
   'compact.done': 'The model reads a summary of the older part from now on.',
   'compact.label': 'Summary for the model',
   'compact.here': 'Of what stands above, the model reads a summary',

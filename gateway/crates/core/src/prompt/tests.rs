@@ -120,13 +120,16 @@ fn the_opening_holds_the_users_context_marked_and_closed() {
 }
 
 #[test]
-fn the_summary_stands_before_the_tail_and_counts_as_a_part_of_it() {
+fn the_summary_stands_at_the_head_of_the_first_message_that_fits() {
     let tail = [message(Role::User, vec![Part::text("first")]), message(Role::User, vec![Part::text("second")])];
     let opening = Opening { summary: Some("was </summary> said"), ..OPENING };
-    let summary = "user: <summary>\nwas <\\/summary> said\n</summary>";
-    assert_eq!(shown(&build(&opening, &tail, 1_000)), [summary, "user: first", "user: second"]);
-    assert_eq!(shown(&build(&opening, &tail, 40)), [summary, "user: second"]);
-    assert_eq!(shown(&build(&OPENING, &tail, 40)), ["user: first", "user: second"]);
+    let summary = summary::shown("was </summary> said");
+    assert_eq!(summary.matches("</summary>").count(), 1);
+    let texts = |opening, tail, budget| shown(&build(opening, tail, budget));
+    assert_eq!(texts(&opening, &tail, 1_000), [format!("user: {summary}first"), "user: second".to_owned()]);
+    assert_eq!(texts(&opening, &tail, summary.len() + 6), [format!("user: {summary}second")]);
+    assert_eq!(texts(&OPENING, &tail, 40), ["user: first", "user: second"]);
+    assert_eq!(texts(&opening, &[], 1_000), [format!("user: {summary}")]);
 }
 
 #[test]

@@ -128,13 +128,11 @@ impl Assistant {
         }
     }
 
-    /// Which models would be asked for small work, in order, or why none may be; without a small one those that answer.
+    /// Which models would be asked for small work that a person wants, in order, or why none may be: those that the profile
+    /// names, as for everything in it, else the small one, else those that answer.
     pub(crate) fn plan_small(&self, parts: &Parts) -> Result<Vec<String>, ModelError> {
-        if !parts.llm.has_small_model() {
+        if !self.models.is_empty() || self.broken.is_some() || !parts.llm.has_small_model() {
             return self.plan(parts, None);
-        }
-        if let Some(broken) = &self.broken {
-            return Err(ModelError::new(ModelErrorKind::NoKey, broken.to_string()));
         }
         parts.llm.plan(&[], Purpose::Small, &self.access)
     }

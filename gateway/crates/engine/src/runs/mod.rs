@@ -11,7 +11,7 @@ mod gathering;
 pub(crate) mod hold;
 mod joining;
 pub mod models;
-pub(crate) mod past;
+mod past;
 pub mod recovery;
 mod resume;
 pub mod revise;

@@ -13,6 +13,7 @@ use adjutant_store::error::StoreError;
 use adjutant_store::ledger::{CallState, LedgerRow};
 use adjutant_store::questions::QuestionState;
 use adjutant_store::runs::{Lease, Run, RunStatus};
+use adjutant_store::summaries::Summary;
 use adjutant_store::tx::Tx;
 use adjutant_store::{ledger, messages, questions, runs, threads};
 
@@ -22,7 +23,7 @@ use super::control::announce;
 use super::driver::{Context, Driver};
 use super::hold::Hold;
 use super::joining;
-use super::past::{self, Past};
+use super::past::Past;
 use super::rules::Rules;
 use crate::engine::Engine;
 use crate::events::event::{Event, EventBody};
@@ -33,7 +34,7 @@ struct Found {
     hidden: bool,
     state: RunState,
     ledger: Vec<LedgerRow>,
-    summary: Option<String>,
+    summary: Option<Summary>,
     tail: Vec<Message>,
     loaded: Loaded,
     rules: Rules,
@@ -105,7 +106,9 @@ impl Engine {
         if let (Some(first), Some(last)) = (events.first(), events.last()) {
             commit::wake_peers(&self.inner, tx, thread, first.seq, last.seq).await?;
         }
-        let Past { summary, mut tail } = past::load(tx, thread, &locked, tip).await?;
+        let past = Past::load(tx, thread, &locked, tip, Some(run.message_id)).await?;
+        let brings_foreign_text = past.brings_foreign_text();
+        let Past { summary, mut tail } = past;
         if !tail.iter().any(|message| message.id == run.message_id) {
             // So long a run: what it was asked always stays.
             let asked = messages::tail(tx, thread, run.message_id, 1).await?;
@@ -114,7 +117,7 @@ impl Engine {
         let ledger = ledger::of_run(tx, lease.run).await?;
         let loaded = assistant::load_again(tx, &self.inner.parts, &run).await?;
         let rules = Rules::to_offer(tx).await?;
-        let foreign = messages::hold_foreign_text(tx, thread).await?;
+        let foreign = brings_foreign_text || messages::hold_foreign_text(tx, thread).await?;
         Ok(Found { run, hidden: locked.hidden, state, ledger, summary, tail, loaded, rules, foreign, events })
     }
 
@@ -142,7 +145,7 @@ impl Engine {
         };
         let mut driver = Driver::new(self.clone(), context, assistant, state, tail, hold.bell());
         driver.rules = rules;
-        driver.summary = summary;
+        driver.summary = summary.map(|summary| summary.text);
         driver.provider_ids = provider_ids(&driver.tail);
         driver.calls = ledger.into_iter().map(|row| (row.id, row)).collect();
         // A decision or a cancel may have come while nobody worked on the run.

@@ -25,7 +25,7 @@ use super::assistant::{self, RIGHTS_LOST};
 use super::commit::{self, event_row};
 use super::driver::{Context, Driver};
 use super::hold::Hold;
-use super::past::{self, Past};
+use super::past::Past;
 use super::rules::Rules;
 use super::submission::{Accepted, Edited, Submission, SubmitError, Target, TryAgain};
 use crate::engine::Engine;
@@ -221,9 +221,10 @@ impl Engine {
             None
         } else {
             let past = match parent {
-                Some(parent) => past::load(tx, thread, &locked, parent).await?,
-                None => Past { summary: None, tail: Vec::new() },
+                Some(parent) => Past::load(tx, thread, &locked, parent, answers).await?,
+                None => Past::default(),
             };
+            let brings_foreign_text = past.brings_foreign_text();
             let mut tail: Vec<Arc<Message>> = past.tail.into_iter().map(Arc::new).collect();
             tail.extend(written.iter().cloned());
             let context = Context {
@@ -234,7 +235,8 @@ impl Engine {
                 agent: AGENT.to_owned(),
                 request: submission.request.clone(),
             };
-            let read_foreign_text = prompt::holds_foreign_text(&tail)
+            let read_foreign_text = brings_foreign_text
+                || prompt::holds_foreign_text(&tail)
                 || (parent.is_some() && messages::hold_foreign_text(tx, thread).await?);
             let begun = MachineEvent::Begun { read_foreign_text };
             let rules = Rules::to_offer(tx).await?;
@@ -242,7 +244,7 @@ impl Engine {
             let hold = Hold::of(self, context.lease);
             let mut driver = Driver::new(self.clone(), context, loaded.assistant, state, tail, hold.bell());
             driver.rules = rules;
-            driver.summary = past.summary;
+            driver.summary = past.summary.map(|summary| summary.text);
             driver.start(hold, vec![begun], Some(opened));
             Some(gate)
         };

@@ -31,6 +31,10 @@ pub enum ThreadError {
     Busy,
     #[error("nothing is older than the newest questions")]
     NothingToCompact,
+    #[error("no model answered in this thread yet")]
+    NothingAnswered,
+    #[error("the key was revoked")]
+    RightsLost,
     #[error("a summary of this thread is being written")]
     Compacting,
     #[error(transparent)]

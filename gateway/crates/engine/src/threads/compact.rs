@@ -1,6 +1,6 @@
 //! Compacting: the small model writes a summary of a thread's older messages, and from then on a model reads that in their
 //! place. The messages stay, for people and for search; taking the summary away brings them back into prompts. What is
-//! asked is on record behind the newest run that has ended. Asked outside of every transaction, under a claim.
+//! asked is on record behind the run that ended last. Asked outside of every transaction, under a claim.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,75 +8,72 @@ use std::time::{Duration, Instant};
 
 use adjutant_core::ids::{MessageId, RunId, ThreadId};
 use adjutant_core::limits;
-use adjutant_core::message::{Message, without_nul};
+use adjutant_core::message::{Message, Role, without_nul};
 use adjutant_core::model::{ModelAccess, ModelAnswer, ModelError, ModelErrorKind, ModelRequest, Purpose, StopReason};
-use adjutant_core::prompt::summary;
+use adjutant_core::prompt;
+use adjutant_core::prompt::summary::{self, Passage};
 use adjutant_core::scope::{Owner, Scope};
 use adjutant_store::error::StoreError;
 use adjutant_store::steps::{ModelCallStep, StepKind};
+use adjutant_store::summaries::{Claim, NewSummary};
 use adjutant_store::threads::{LockedThread, ThreadSummary};
 use adjutant_store::tx::Tx;
-use adjutant_store::{runs, summaries, threads};
+use adjutant_store::{messages, runs, summaries, threads};
 
 use super::change::{ThreadError, not_busy, tell};
 use crate::engine::Engine;
 use crate::runs::aside::{self, Asked};
-use crate::runs::{assistant, past};
+use crate::runs::assistant;
 
 /// A crash leaves the claim for so much longer than the calls take.
 const CLAIM_SPARE: Duration = limits::LEASE;
 
-/// What is to be summarized, under a claim.
-struct Claimed {
+/// What is summarized before the summary is stored.
+struct Part {
+    claim: Claim,
     /// The summary before, which the new one takes in.
     before: Option<String>,
-    passages: Vec<String>,
-    /// The newest message that the summary will stand for.
-    to: MessageId,
+    passages: Vec<Passage>,
+    /// The passages, or what the summary before stands for, hold text of others.
+    holds_foreign_text: bool,
+    /// Nothing is left behind it that could be summarized.
+    is_last: bool,
     models: Vec<String>,
     access: ModelAccess,
     /// Where the calls are put on record.
     run: RunId,
 }
 
-/// What came of the calls.
-struct Summarized {
+/// What came of the calls for a part.
+#[derive(Default)]
+struct Written {
     steps: Vec<ModelCallStep>,
-    summary: Result<ModelAnswer, ModelError>,
+    /// As far as it came, and the message that it goes up to.
+    summary: Option<(ModelAnswer, MessageId)>,
+    failure: Option<ThreadError>,
 }
 
 impl Engine {
-    /// Summarizes all of the active branch but its newest [`limits::SUMMARY_KEPT`] questions with what follows them.
+    /// Summarizes all of the active branch but its newest [`limits::SUMMARY_KEPT`] questions with what follows them, in at
+    /// most [`limits::SUMMARY_TIME`]. Where a model fails on the way, what was summarized until then counts.
     pub async fn compact_thread(&self, scope: &Scope, thread: ThreadId) -> Result<ThreadSummary, ThreadError> {
-        let owner = scope.owner();
-        let claimed = self
-            .in_thread(&owner, thread, async |engine, tx, locked, _| {
-                engine.claim_summary(tx, scope, thread, locked).await
-            })
-            .await??;
-        let (to, run) = (claimed.to, claimed.run);
-        let Some(Summarized { steps, summary }) = self.summarize(claimed).await else {
-            self.store().scoped(&owner, async |tx| summaries::release(tx, thread).await).await?;
-            return Err(ThreadError::Stopping);
-        };
-        self.in_thread(&owner, thread, async |_, tx, locked, after| {
-            for step in steps {
-                threads::add_usage(tx, thread, step.usage).await?;
-                aside::keep(tx, run, step).await?;
-            }
-            let answer = match summary {
-                Ok(answer) if !locked.deleted => answer,
-                refused => {
-                    summaries::release(tx, thread).await?;
-                    return Ok(Err(refused.map_or_else(ThreadError::Model, |_| ThreadError::NotFound)));
-                }
+        let (owner, until) = (scope.owner(), Instant::now() + limits::SUMMARY_TIME);
+        let mut summarized = None;
+        loop {
+            let claimed = self.in_thread(&owner, thread, async |engine, tx, locked, _| {
+                engine.claim_part(tx, scope, thread, locked).await
+            });
+            let part = match claimed.await.flatten() {
+                Ok(part) => part,
+                Err(error) => return summarized.ok_or(error),
             };
-            let model = format!("{}/{}", answer.provider, without_nul(answer.model));
-            let summarized = summaries::store(tx, thread, &answer.text, to, &model).await?;
-            after.events.push(tell(tx, &summarized).await?);
-            Ok(Ok(summarized))
-        })
-        .await?
+            let is_last = part.is_last;
+            match self.summarize(&owner, thread, part, until).await {
+                Ok((changed, is_whole)) if is_last || !is_whole => return Ok(changed),
+                Ok((changed, _)) => summarized = Some(changed),
+                Err(error) => return summarized.ok_or(error),
+            }
+        }
     }
 
     /// Takes the summary away: models read the messages themselves again. A thread without one stays as it is.
@@ -90,65 +87,134 @@ impl Engine {
         .await
     }
 
-    async fn claim_summary(
+    async fn claim_part(
         &self,
         tx: &mut Tx,
         scope: &Scope,
         thread: ThreadId,
         locked: LockedThread,
-    ) -> Result<Result<Claimed, ThreadError>, StoreError> {
+    ) -> Result<Result<Part, ThreadError>, StoreError> {
         let head = locked.open()?.head_id;
         not_busy(tx, thread).await?;
         let Some(head) = head else { return Ok(Err(ThreadError::NothingToCompact)) };
-        let past = past::load(tx, thread, &locked, head).await?;
-        let tail: Vec<Arc<Message>> = past.tail.into_iter().map(Arc::new).collect();
-        let older = &tail[..summary::length(&tail)];
-        // Those that are quarantined may go on.
-        let open: Vec<RunId> = runs::unfinished(tx, thread).await?.iter().map(|run| run.id).collect();
-        let run = tail.iter().rev().filter_map(|message| message.run_id).find(|run| !open.contains(run));
-        let (Some(to), Some(run)) = (older.last().map(|message| message.id), run) else {
+        let mut branch = messages::roles(tx, thread, head, locked.summary_to, limits::SUMMARY_BRANCH).await?;
+        // On another branch the summary counts for nothing, and is replaced.
+        let mut before = None;
+        if branch.first().is_some_and(|(first, _)| locked.summary_to == Some(*first)) {
+            branch.remove(0);
+            before = summaries::load(tx, thread).await?;
+        }
+        let (ids, roles): (Vec<MessageId>, Vec<Role>) = branch.into_iter().unzip();
+        let older = summary::length(&roles);
+        let length = summary::first_part(&roles[..older], limits::SUMMARY_MESSAGES);
+        if length == 0 {
             return Ok(Err(ThreadError::NothingToCompact));
-        };
+        }
+        let Some(run) = runs::last_ended(tx, thread).await? else { return Ok(Err(ThreadError::NothingAnswered)) };
         // With the rights and keys that there are now.
         let parts = &self.inner.parts;
-        let assistant = assistant::load(tx, parts, scope).await?.assistant;
+        let loaded = assistant::load(tx, parts, scope).await?;
+        if !loaded.is_active {
+            return Ok(Err(ThreadError::RightsLost));
+        }
+        let assistant = loaded.assistant;
         let models = match assistant.plan_small(parts) {
             Ok(models) => models,
             Err(error) => return Ok(Err(ThreadError::Model(error))),
         };
-        if !summaries::claim(tx, thread, limits::SUMMARY_TIME + CLAIM_SPARE).await? {
+        let part: Vec<Arc<Message>> =
+            messages::of_ids(tx, thread, &ids[..length]).await?.into_iter().map(Arc::new).collect();
+        let Some(claim) = summaries::claim(tx, thread, limits::SUMMARY_TIME + CLAIM_SPARE).await? else {
             return Ok(Err(ThreadError::Compacting));
-        }
-        let passages = summary::passages(older, assistant.zone);
-        Ok(Ok(Claimed { before: past.summary, passages, to, models, access: assistant.access, run }))
+        };
+        let known = before.as_ref().is_some_and(|before| before.holds_foreign_text);
+        Ok(Ok(Part {
+            claim,
+            before: before.map(|before| before.text),
+            passages: summary::passages(&part, assistant.zone),
+            holds_foreign_text: known || prompt::holds_foreign_text(&part),
+            is_last: length == older,
+            models,
+            access: assistant.access,
+            run,
+        }))
     }
 
-    /// Reads passage after passage, each with the summary so far. `None`: the server stops.
-    async fn summarize(&self, claimed: Claimed) -> Option<Summarized> {
-        let Claimed { mut before, passages, models, access, .. } = claimed;
-        let begun = Instant::now();
-        let mut steps = Vec::new();
-        let mut summary = Err(ModelError::new(ModelErrorKind::Garbled, "there is nothing to summarize"));
-        for passage in &passages {
+    /// Has a part written and stores what came of it; whether that is all of it.
+    async fn summarize(
+        &self,
+        owner: &Owner,
+        thread: ThreadId,
+        part: Part,
+        until: Instant,
+    ) -> Result<(ThreadSummary, bool), ThreadError> {
+        let Written { steps, summary, failure } = self.write(&part, until).await;
+        let is_whole = failure.is_none();
+        self.in_thread(owner, thread, async |_, tx, locked, after| {
+            for step in steps {
+                threads::add_usage(tx, thread, step.usage).await?;
+                aside::keep(tx, part.run, step).await?;
+            }
+            let Some((answer, to)) = summary else {
+                summaries::release(tx, thread, part.claim).await?;
+                return Ok(Err(failure.unwrap_or(ThreadError::NothingToCompact)));
+            };
+            if locked.deleted {
+                summaries::release(tx, thread, part.claim).await?;
+                return Ok(Err(ThreadError::NotFound));
+            }
+            let model = format!("{}/{}", answer.provider, without_nul(answer.model));
+            let holds_foreign_text = part.holds_foreign_text;
+            let new = NewSummary { text: &answer.text, to, holds_foreign_text, model: &model };
+            let Some(changed) = summaries::store(tx, thread, part.claim, new).await? else {
+                // Meanwhile it was taken away, or written by another.
+                return Ok(Ok((threads::load(tx, thread).await?, false)));
+            };
+            after.events.push(tell(tx, &changed).await?);
+            Ok(Ok((changed, is_whole)))
+        })
+        .await
+        .flatten()
+    }
+
+    /// Has the model read passage after passage, each with the summary so far.
+    async fn write(&self, part: &Part, until: Instant) -> Written {
+        let mut written = Written::default();
+        let mut before = part.before.clone();
+        for passage in &part.passages {
             let request = ModelRequest {
-                models: models.clone(),
+                models: part.models.clone(),
                 purpose: Purpose::Small,
-                access: access.clone(),
-                messages: summary::build(before.as_deref(), passage),
+                access: part.access.clone(),
+                messages: summary::build(before.as_deref(), &passage.text),
                 files: HashMap::new(),
                 tools: Vec::new(),
                 max_output_tokens: limits::SUMMARY_TOKENS,
                 temperature: None,
             };
-            let left = limits::SUMMARY_TIME.saturating_sub(begun.elapsed());
-            let Asked { answer, step } =
-                self.ask_aside(StepKind::Distillation, request, left, limits::SUMMARY_ANSWER_BYTES).await?;
-            steps.push(step);
-            summary = answer.and_then(accepted);
-            let Ok(answer) = &summary else { break };
-            before = Some(answer.text.clone());
+            let left = until.saturating_duration_since(Instant::now());
+            let bytes = limits::SUMMARY_ANSWER_BYTES;
+            let Some(Asked { answer, step }) = self.ask_aside(StepKind::Distillation, request, left, bytes).await
+            else {
+                written.failure = Some(ThreadError::Stopping);
+                break;
+            };
+            written.steps.push(step);
+            match answer.and_then(accepted) {
+                Ok(answer) => {
+                    before = Some(answer.text.clone());
+                    // In the middle of what follows a question it cannot end.
+                    if let Some(to) = passage.to {
+                        written.summary = Some((answer, to));
+                    }
+                }
+                Err(error) => {
+                    written.failure = Some(ThreadError::Model(error));
+                    break;
+                }
+            }
         }
-        Some(Summarized { steps, summary })
+        written
     }
 }
 
