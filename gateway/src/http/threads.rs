@@ -58,7 +58,7 @@ pub struct ThreadView {
     /// Model calls whose price nobody told: they are not in `costs`.
     pub unpriced_steps: i64,
     /// Input tokens of its newest model call: so much of the model's window is in use. Null before the first,
-    /// and while no model has read the summary yet.
+    /// and after a summary came or went, up to the next.
     pub context_tokens: Option<i64>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,

@@ -1,6 +1,7 @@
 //! Compacting: what a model reads after it, what stays, who writes the summary, and what happens when that goes wrong.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use adjutant_core::ids::{MessageId, ThreadId};
 use adjutant_core::prompt::summary::shown;
@@ -8,6 +9,7 @@ use adjutant_testkit::provider::{Piece, Provider, Reply, Turn};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
+use super::agui;
 use super::server::{Answer, KEY, TestServer, answer, soon};
 use super::ws_support::{Client, House, ends_run, is_custom};
 
@@ -169,9 +171,10 @@ async fn a_branch_that_leaves_before_the_summarys_end_is_read_as_it_is_and_so_is
 
 #[tokio::test]
 async fn what_the_summary_ends_with_is_answered_again_as_if_there_were_none() {
-    let house = House::new(|turn: &Turn| match turn.last_user().as_str() {
+    let fails = AtomicBool::new(true);
+    let house = House::new(move |turn: &Turn| match turn.last_user().as_str() {
         _ if compacts(turn) => Reply::text("SHORT"),
-        "fail" if turn.messages().len() < 7 => Reply::Status(400, "{}".to_owned()),
+        "fail" if fails.swap(false, Ordering::Relaxed) => Reply::Status(400, "{}".to_owned()),
         text => Reply::text(&format!("echo {text}")),
     })
     .await;
@@ -188,7 +191,11 @@ async fn what_the_summary_ends_with_is_answered_again_as_if_there_were_none() {
     client.until(ends_run).await;
     assert_eq!(sent(&asked(&house.provider, false).pop().unwrap()), ["one", "echo one", "two", "echo two", "fail"]);
     let head = house.server.get(&format!("{path}/messages?branch=head"), KEY).await.body;
-    assert_eq!(head["items"].as_array().unwrap().len(), 5, "the branch holds what came before");
+    assert_eq!(head["items"].as_array().unwrap().len(), 6, "the branch holds what came before");
+    // Nor is the new answer lost to what follows it.
+    say(&mut client, Some(&thread), "next").await;
+    let prompt = sent(&asked(&house.provider, false).pop().unwrap());
+    assert_eq!(prompt, ["one", "echo one", "two", "echo two", "fail", "echo fail", "next"]);
 }
 
 #[tokio::test]
@@ -247,7 +254,7 @@ async fn where_the_model_fails_on_the_way_what_was_summarized_counts() {
     let texts: Vec<String> = (0..10).map(|number| format!("{number} {long}")).collect();
     let thread = talk(&mut client, &texts.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let compacted = compact(&house.server, &thread).await;
-    // Three questions with their answers are one passage.
+    // Two questions with their answers are one passage.
     let all = messages(&house.server, &thread).await;
     assert_eq!((compacted.status, &compacted.body["summaryTo"]), (200, &all[11]["id"]), "{compacted:?}");
     compact(&house.server, &thread).await.is_problem(502, "model_refused", "from there it does not go on");
@@ -313,6 +320,48 @@ async fn what_cannot_be_compacted_says_why_and_changes_nothing() {
     assert_eq!((first.status, asked(&house.provider, true).len()), (200, 1));
     assert_eq!(before["summaryTo"], Value::Null);
     assert_eq!(first.body["summaryTo"], messages(server, &thread).await[3]["id"]);
+}
+
+#[tokio::test]
+async fn where_the_person_is_is_told_again_once_it_is_summarized() {
+    let house = House::new(echo(|_| Reply::text("SHORT"))).await;
+    let ask = async |text: &str| {
+        let mut input = agui::input("t", &json!([agui::user(text, text)]));
+        input["context"] = json!([{"description": "the page", "value": "settings"}]);
+        agui::run(&house.server, &input).await;
+        let prompt = sent(&asked(&house.provider, false).pop().unwrap());
+        prompt.iter().filter(|text| text.contains("- the page: settings")).count()
+    };
+    for text in ["one", "two", "three"] {
+        assert_eq!(ask(text).await, 1, "{text}");
+    }
+    let threads = house.server.get("/api/threads", KEY).await.body;
+    assert_eq!(compact(&house.server, threads["items"][0]["id"].as_str().unwrap()).await.status, 200);
+    for text in ["four", "five"] {
+        assert_eq!(ask(text).await, 1, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_person_has_two_threads_compacted_at_once_and_no_more() {
+    let held = Arc::new(Semaphore::new(0));
+    let permits = Arc::clone(&held);
+    let house =
+        House::new(echo(move |_| Reply::Stream(vec![Piece::Hold(Arc::clone(&held)), Piece::Text("SHORT".to_owned())])))
+            .await;
+    let mut client = house.owner().await;
+    let mut threads = Vec::new();
+    for _ in 0..3 {
+        threads.push(talk(&mut client, &["one", "two", "three"]).await);
+    }
+    let third = async {
+        soon("two summaries are asked for", async || asked(&house.provider, true).len() == 2).await;
+        compact(&house.server, &threads[2]).await.is_problem(429, "too_many_compactions", "the third");
+        permits.add_permits(3);
+    };
+    let (one, two, ()) = tokio::join!(compact(&house.server, &threads[0]), compact(&house.server, &threads[1]), third);
+    assert_eq!((one.status, two.status), (200, 200));
+    assert_eq!(compact(&house.server, &threads[2]).await.status, 200);
 }
 
 #[tokio::test]

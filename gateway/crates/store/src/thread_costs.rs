@@ -18,7 +18,7 @@ pub struct ThreadCosts {
     /// Model calls whose price nobody told.
     pub unpriced_steps: i64,
     /// Input tokens of the newest model call that was answered, as a part of a run. `None` also when the thread's
-    /// summary came or went since then.
+    /// summary came or went since that run began.
     pub context_tokens: Option<i64>,
 }
 
@@ -30,10 +30,10 @@ pub async fn of_threads(tx: &mut Tx, threads: &[ThreadId]) -> Result<HashMap<Thr
         r#"select r.thread_id, s.currency, sum(s.cost_micros)::bigint as micros,
                   count(*) filter (where s.currency is null and s.input_tokens + s.output_tokens > 0) as "unpriced!",
                   max(s.finished_at) filter (where s.kind = 'model_call' and s.input_tokens > 0
-                                               and (t.summary_changed is null or s.started_at > t.summary_changed)) as newest_at,
+                                               and (t.summary_changed is null or r.started_at > t.summary_changed)) as newest_at,
                   (array_agg(s.input_tokens order by s.finished_at desc, s.run_id desc, s.number desc)
                     filter (where s.kind = 'model_call' and s.input_tokens > 0
-                              and (t.summary_changed is null or s.started_at > t.summary_changed)))[1] as newest
+                              and (t.summary_changed is null or r.started_at > t.summary_changed)))[1] as newest
              from runs r
              join threads t on t.user_id = $1 and t.profile = $2 and t.id = r.thread_id
              join steps s on s.user_id = $1 and s.profile = $2 and s.run_id = r.id

@@ -22,6 +22,8 @@ use crate::http::openai::failure::Failure;
 pub(super) struct Known {
     pub(super) id: ThreadId,
     tail: Vec<Message>,
+    /// So many of them are summarized: a model does not read them any more.
+    summarized: usize,
     /// The run that waits for a person or for the client, if one does.
     pub(super) waits_for: Option<RunId>,
 }
@@ -42,7 +44,9 @@ async fn read(tx: &mut Tx, name: &str) -> Result<Option<Known>, StoreError> {
         Some(head) => messages::tail(tx, id, head, limits::TAIL_MESSAGES).await?,
         None => Vec::new(),
     };
-    Ok(Some(Known { id, tail, waits_for: waiting(tx, id).await? }))
+    let end = tail.iter().position(|message| locked.summary_to == Some(message.id));
+    let summarized = end.map_or(0, |end| end + 1);
+    Ok(Some(Known { id, tail, summarized, waits_for: waiting(tx, id).await? }))
 }
 
 /// The run of the thread that does not go on by itself.
@@ -83,7 +87,8 @@ impl Known {
 
     /// Whether the model was told this last.
     pub(super) fn was_told(&self, context: &str) -> bool {
-        let told = self.tail.iter().rev().filter(|message| message.role == Role::System).map(Message::text);
+        let told =
+            self.tail[self.summarized..].iter().rev().filter(|message| message.role == Role::System).map(Message::text);
         told.into_iter().find(|text| text.starts_with(CONTEXT_HEADING)).is_some_and(|text| text == context)
     }
 }

@@ -26,13 +26,19 @@ pub struct Passage {
 /// [`limits::SUMMARY_KEPT`] questions. Zero: there is nothing before these.
 pub fn length(roles: &[Role]) -> usize {
     let questions = roles.iter().enumerate().filter(|(_, role)| **role == Role::User);
-    questions.rev().nth(limits::SUMMARY_KEPT - 1).map_or(0, |(index, _)| index)
+    let kept = questions.rev().nth(limits::SUMMARY_KEPT - 1).map_or(0, |(index, _)| index);
+    kept - roles[..kept].iter().rev().take_while(|role| **role == Role::System).count()
+}
+
+/// Whether a question begins with the second of these, which follows the first: with what a caller said to it.
+fn begins(role: Role, next: Role) -> bool {
+    role != Role::System && matches!(next, Role::User | Role::System)
 }
 
 /// How many of these are summarized first: whole questions with what follows each, `most` messages or one question.
 pub fn first_part(roles: &[Role], most: usize) -> usize {
     let mut part = 0;
-    for question in roles.chunk_by(|_, next| *next != Role::User) {
+    for question in roles.chunk_by(|role, next| !begins(*role, *next)) {
         if part > 0 && part + question.len() > most {
             break;
         }
@@ -46,7 +52,7 @@ pub fn first_part(roles: &[Role], most: usize) -> usize {
 pub fn passages(messages: &[Arc<Message>], zone: Tz) -> Vec<Passage> {
     let mut passages = Vec::new();
     let (mut text, mut to) = (String::new(), None);
-    for question in messages.chunk_by(|_, next| next.role != Role::User) {
+    for question in messages.chunk_by(|message, next| !begins(message.role, next.role)) {
         let told: Vec<String> = question.iter().flat_map(|message| told(message, zone)).collect();
         let is_short = told.iter().map(String::len).sum::<usize>() + text.len() <= limits::SUMMARY_READ_BYTES;
         if !is_short && !text.is_empty() {
@@ -173,7 +179,10 @@ mod tests {
         let turns = |turns: usize| [Role::User, Role::Assistant, Role::Tool].repeat(turns);
         assert_eq!([0, 1, 2, 3, 4].map(|count| length(&turns(count))), [0, 0, 0, 3, 6]);
         assert_eq!([1, 3, 5, 6, 7, 100].map(|most| first_part(&turns(3), most)), [3, 3, 3, 6, 6, 9]);
-        assert_eq!((first_part(&[], 5), first_part(&[Role::System, Role::User], 1)), (0, 1));
+        assert_eq!(first_part(&[], 5), 0);
+        // What a caller says to a question stays with it.
+        let told = [Role::System, Role::User, Role::Assistant].repeat(3);
+        assert_eq!((length(&told), first_part(&told, 4), first_part(&told, 6)), (3, 3, 6));
     }
 
     #[test]

@@ -58,10 +58,11 @@ impl Engine {
     /// most [`limits::SUMMARY_TIME`]. Where a model fails on the way, what was summarized until then counts.
     pub async fn compact_thread(&self, scope: &Scope, thread: ThreadId) -> Result<ThreadSummary, ThreadError> {
         let (owner, until) = (scope.owner(), Instant::now() + limits::SUMMARY_TIME);
-        let mut summarized = None;
+        let mut summarized: Option<ThreadSummary> = None;
         loop {
+            let begun = summarized.as_ref().and_then(|thread| thread.summary_to);
             let claimed = self.in_thread(&owner, thread, async |engine, tx, locked, _| {
-                engine.claim_part(tx, scope, thread, locked).await
+                engine.claim_part(tx, scope, thread, locked, begun).await
             });
             let part = match claimed.await.flatten() {
                 Ok(part) => part,
@@ -87,12 +88,14 @@ impl Engine {
         .await
     }
 
+    /// The next part; of a thread that was begun before, the one behind that summary, or none.
     async fn claim_part(
         &self,
         tx: &mut Tx,
         scope: &Scope,
         thread: ThreadId,
         locked: LockedThread,
+        begun: Option<MessageId>,
     ) -> Result<Result<Part, ThreadError>, StoreError> {
         let head = locked.open()?.head_id;
         not_busy(tx, thread).await?;
@@ -103,6 +106,9 @@ impl Engine {
         if branch.first().is_some_and(|(first, _)| locked.summary_to == Some(*first)) {
             branch.remove(0);
             before = summaries::load(tx, thread).await?;
+        }
+        if begun.is_some() && begun != before.as_ref().map(|before| before.to) {
+            return Ok(Err(ThreadError::NothingToCompact));
         }
         let (ids, roles): (Vec<MessageId>, Vec<Role>) = branch.into_iter().unzip();
         let older = summary::length(&roles);
@@ -193,6 +199,11 @@ impl Engine {
                 temperature: None,
             };
             let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let error = ModelError::new(ModelErrorKind::TimedOut, "the small model takes too long");
+                written.failure = Some(ThreadError::Model(error));
+                break;
+            }
             let bytes = limits::SUMMARY_ANSWER_BYTES;
             let Some(Asked { answer, step }) = self.ask_aside(StepKind::Distillation, request, left, bytes).await
             else {
