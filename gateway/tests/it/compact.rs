@@ -38,10 +38,17 @@ fn echo(summary: impl Fn(&Turn) -> Reply + Send + Sync + 'static) -> impl Fn(&Tu
     move |turn| if compacts(turn) { summary(turn) } else { Reply::text(&format!("echo {}", turn.last_user())) }
 }
 
+fn is_ack(frame: &Value) -> bool {
+    frame["type"] == "ack"
+}
+
+fn is_asked(frame: &Value) -> bool {
+    is_custom(frame, "approval.requested")
+}
+
 /// Says something and waits for the end of the run; the thread.
 async fn say(client: &mut Client, thread: Option<&str>, text: &str) -> String {
     client.say(thread, &MessageId::new().to_string(), text).await;
-    let is_ack = |frame: &Value| frame["type"] == "ack";
     let frames = client.until_all(&[&is_ack, &ends_run]).await;
     let ack = frames.iter().find(|frame| is_ack(frame)).unwrap();
     ack["threadId"].as_str().unwrap().to_owned()
@@ -420,8 +427,8 @@ async fn what_others_wrote_before_the_summary_still_asks_for_consent_behind_it_a
             say(&mut client, Some(&thread), &format!("more {time}")).await;
         }
         client.say(Some(&thread), &format!("act {thread}"), "act").await;
-        let frames = client.until(|frame| is_custom(frame, "approval.requested")).await;
-        let asked = frames.last().unwrap()["event"]["value"].clone();
+        let frames = client.until_all(&[&is_ack, &is_asked]).await;
+        let asked = frames.iter().find(|frame| is_asked(frame)).unwrap()["event"]["value"].clone();
         assert_eq!((&asked["why"], house.tools.effects().len()), (&json!("foreign_text"), 0), "{first}");
         asked_for.push((thread, asked["approvalId"].clone()));
     }
