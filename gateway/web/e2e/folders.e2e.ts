@@ -34,6 +34,7 @@ const toast = (page: Page, text: string) => page.locator('.toasts p', { hasText:
 /** The row of a folder in the list, with how many chats are in it. */
 const folder = (page: Page, name: string, chats: string) =>
   page.locator('.threads').getByRole('link', { name: `${name} ${chats}`, exact: true });
+const picked = (page: Page, text: string) => page.getByRole('group', { name: 'Selected chats' }).getByText(text);
 const sheet = (page: Page) => page.getByRole('dialog', { name: 'Move to a folder' });
 const field = (page: Page) => sheet(page).getByRole('textbox', { name: 'New folder' });
 
@@ -174,7 +175,7 @@ describe.each(sizes)('on a %s', (size) => {
     await page.goto('/chat');
     await folder(page, 'another one', 'One chat').waitFor();
     await pick(page, one, two, three);
-    await page.getByText('3 selected').waitFor();
+    await picked(page, '3 selected').waitFor();
     expect(await crowded(page, '.bulk')).toEqual([]);
     await picture(page, `folders-bulk-${size}`);
     await page.getByRole('button', { name: 'Move…' }).click();
@@ -182,7 +183,7 @@ describe.each(sizes)('on a %s', (size) => {
     // Escape leaves the question, and not what is picked.
     await page.keyboard.press('Escape');
     await sheet(page).waitFor({ state: 'hidden' });
-    await page.getByText('3 selected').waitFor();
+    await picked(page, '3 selected').waitFor();
     await page.getByRole('button', { name: 'Move…' }).click();
     const name = 'Work / R&D 100%';
     await field(page).fill(name);
