@@ -306,7 +306,7 @@ pub(super) async fn fork(
     Ok((StatusCode::CREATED, forked))
 }
 
-/// Has the small model write a summary of all but the newest questions, to be read in their place
+/// Has a model write a summary of all but the newest questions, to be read in place of what is older
 #[utoipa::path(
     post,
     path = "/api/threads/{id}/compact",

@@ -389,7 +389,7 @@ export const en = {
   'compact.label': 'Summary for the model',
   'compact.here': 'Of what stands above, the model reads a summary',
   'compact.by': 'Written by {model}, {when}',
-  'compact.undo': 'Read the messages again',
+  'compact.undo': 'Let it read the messages again',
 
   'models.legend': 'Which model answers in this chat',
   'models.auto': '{model} first, the others if it cannot',
